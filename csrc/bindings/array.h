@@ -1,0 +1,94 @@
+// What every binding does before a kernel runs: turns NumPy arrays into TensorViews, refuses bad ones
+// with a clear message, allocates outputs and workspaces, releases the GIL. No arithmetic here.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include "common/allocator.h"
+#include "common/tensor_view.h"
+
+namespace kernelgrad::bindings {
+
+namespace py = pybind11;
+
+std::string shape_string(std::span<const std::int64_t> sizes);  // "(2, 3)"
+std::string shape_string(const TensorView& view);
+inline std::span<const std::int64_t> sizes_of(const TensorView& view) {
+  return {view.sizes, static_cast<std::size_t>(view.ndim)};
+}
+const char* dtype_name(DType dtype);
+
+// `op: text`, raised as ValueError, TypeError or IndexError.
+[[noreturn]] void raise_value_error(const char* op, const std::string& text);
+[[noreturn]] void raise_type_error(const char* op, const std::string& text);
+[[noreturn]] void raise_index_error(const char* op, const std::string& text);
+
+enum class Layout { any, contiguous };
+
+// An input array. Converts nothing; copies only an array whose memory no TensorView can describe
+// (byte-swapped, misaligned, strides not whole elements) or, under Layout::contiguous, a strided one.
+class Input {
+ public:
+  // Floating (f32, f64) arrays unless `dtypes` says otherwise. TypeError names op and argument.
+  Input(py::handle array, const char* op, const char* name, Layout layout = Layout::any,
+        std::initializer_list<DType> dtypes = {DType::f32, DType::f64});
+  const TensorView& view() const { return view_; }
+  const TensorView* operator->() const { return &view_; }
+
+ private:
+  py::object owner_;
+  TensorView view_;
+};
+
+// An output: a new array from the aligned allocator if `out` is None, else `out` after its checks
+// (ndarray, dtype, shape, writable, no overlap with an input). A strided `out` is filled through a
+// contiguous temporary, so that kernels see contiguous outputs; finish() returns the caller's array.
+class Output {
+ public:
+  Output(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
+         std::initializer_list<const Input*> inputs);
+  const TensorView& view() const { return view_; }
+  py::object finish();
+
+ private:
+  py::object result_, temporary_;
+  TensorView view_;
+};
+
+// A new uninitialised array: small ones from NumPy's allocator, larger ones 64-byte aligned.
+py::object empty(DType dtype, std::span<const std::int64_t> sizes);
+
+// Scratch memory of one call.
+class ScopedWorkspace {
+ public:
+  explicit ScopedWorkspace(std::size_t bytes)
+      : workspace_{bytes == 0 ? nullptr : static_cast<std::byte*>(allocate(bytes)), bytes} {}
+  ~ScopedWorkspace() {
+    if (workspace_.ptr != nullptr) deallocate(workspace_.ptr, workspace_.bytes);
+  }
+  ScopedWorkspace(const ScopedWorkspace&) = delete;
+  ScopedWorkspace& operator=(const ScopedWorkspace&) = delete;
+  Workspace& get() { return workspace_; }
+
+ private:
+  Workspace workspace_;
+};
+
+// Runs a kernel with the GIL released, unless the call is so short (bytes touched or flops) that
+// releasing it would cost more than the kernel.
+template <class Function>
+void without_gil(std::int64_t work, Function&& function) {
+  if (work < 16384) {
+    function();
+  } else {
+    py::gil_scoped_release release;
+    function();
+  }
+}
+
+}  // namespace kernelgrad::bindings

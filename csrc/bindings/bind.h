@@ -1,0 +1,11 @@
+// One function per family of ops; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace kernelgrad::bindings {
+
+void bind_elementwise(pybind11::module_& m);
+void bind_runtime(pybind11::module_& m);
+
+}  // namespace kernelgrad::bindings

@@ -1,0 +1,75 @@
+#include "cpu/kernel_table.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace kernelgrad::cpu {
+namespace {
+
+// One line per op: every level has the same members under its own namespace.
+#define KERNELGRAD_TABLE(level) \
+  KernelTable { #level, level::elementwise_kernels }
+
+#if defined(__x86_64__)
+const KernelTable kTables[] = {KERNELGRAD_TABLE(sse2), KERNELGRAD_TABLE(avx2),
+                               KERNELGRAD_TABLE(avx512)};
+#elif defined(__aarch64__)
+const KernelTable kTables[] = {KERNELGRAD_TABLE(neon)};
+#else
+#error "kernelgrad: supported architectures are x86-64 and aarch64"
+#endif
+
+bool runs_here(const std::string& isa) {
+#if defined(__x86_64__)
+  // libgcc and compiler-rt also ask the system (XGETBV) whether it saves the wide registers.
+  __builtin_cpu_init();
+  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == "avx512") {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  }
+#endif
+  return isa == "sse2" || isa == "neon";
+}
+
+const KernelTable& table_named(const std::string& isa) {
+  std::string available;
+  for (const KernelTable& table : kTables) {
+    if (!runs_here(table.isa)) continue;
+    if (isa == table.isa) return table;
+    available += std::string(available.empty() ? "" : ", ") + table.isa;
+  }
+  throw std::invalid_argument("KERNELGRAD_ISA: '" + isa + "' is not available here; choose one of " +
+                              available + ".");
+}
+
+const KernelTable* initial_table() {
+  if (const char* forced = std::getenv("KERNELGRAD_ISA"); forced != nullptr && *forced != '\0') {
+    return &table_named(forced);
+  }
+  return &table_named(available_isas().back());
+}
+
+std::atomic<const KernelTable*>& current() {
+  static std::atomic<const KernelTable*> table{initial_table()};
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& kernel_table() { return *current().load(std::memory_order_relaxed); }
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const KernelTable& table : kTables) {
+    if (runs_here(table.isa)) names.emplace_back(table.isa);
+  }
+  return names;
+}
+
+void set_isa(const std::string& isa) {
+  current().store(&table_named(isa), std::memory_order_relaxed);
+}
+
+}  // namespace kernelgrad::cpu

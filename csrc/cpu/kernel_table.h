@@ -1,0 +1,27 @@
+// The one choice of instruction set: a table of every op's microkernels for the level in use.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cpu/elementwise_ukernel.h"
+
+namespace kernelgrad::cpu {
+
+struct KernelTable {
+  const char* isa;  // "sse2", "avx2", "avx512", "neon"
+  const ElementwiseKernels& elementwise;
+};
+
+// The table in use: the highest level that the CPU and the system support, or the one that
+// KERNELGRAD_ISA names. Read once, at first use.
+const KernelTable& kernel_table();
+
+// Levels that this build holds and this machine runs, lowest first.
+std::vector<std::string> available_isas();
+
+// Takes another level for all later calls; the tests' way to force each in turn. Throws
+// std::invalid_argument if `isa` is not available. Not to be called while kernels run.
+void set_isa(const std::string& isa);
+
+}  // namespace kernelgrad::cpu

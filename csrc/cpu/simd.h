@@ -1,0 +1,169 @@
+// Vectors of one ISA level, for *_ukernel.cpp files only. The build compiles each such file once per
+// level with that level's flags and KERNELGRAD_ISA set to its name (sse2, avx2, avx512, neon).
+//
+// Everything here and in the kernels sits in namespace kernelgrad::cpu::<level>, and a ukernel file
+// includes no header that defines inline functions outside of it (no <algorithm>, <vector>, <cmath>):
+// the linker would merge such a function across levels and the baseline could run AVX-512 code.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#ifndef KERNELGRAD_ISA
+#error "simd.h is for sources that the build compiles once per ISA level"
+#endif
+
+#define KERNELGRAD_INLINE inline __attribute__((always_inline))
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+struct Lanes;
+template <>
+struct Lanes<float> {
+  typedef float Vector __attribute__((vector_size(kVectorBytes)));
+  typedef float Unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+  typedef std::int32_t Mask __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct Lanes<double> {
+  typedef double Vector __attribute__((vector_size(kVectorBytes)));
+  typedef double Unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+  typedef std::int64_t Mask __attribute__((vector_size(kVectorBytes)));
+};
+
+// Floating-point vector, and the integer vector of the same lanes (a comparison gives -1 or 0).
+template <class T>
+using Vec = typename Lanes<T>::Vector;
+template <class T>
+using Mask = typename Lanes<T>::Mask;
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+KERNELGRAD_INLINE Vec<T> broadcast(T value) {
+  return value - Vec<T>{};  // x - 0 keeps every value, NaN and -0 included
+}
+
+template <class T>
+KERNELGRAD_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename Lanes<T>::Unaligned*>(p);
+}
+
+template <class T>
+KERNELGRAD_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename Lanes<T>::Unaligned*>(p) = v;
+}
+
+// The first n lanes (0 <= n <= kLanes); load_partial fills the others with `fill`. Memory past the
+// first n elements is never touched.
+template <class T>
+KERNELGRAD_INLINE Vec<T> load_partial(const T* p, std::int64_t n, T fill = T{0}) {
+  Vec<T> v = broadcast(fill);
+  __builtin_memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(T));
+  return v;
+}
+
+template <class T>
+KERNELGRAD_INLINE void store_partial(T* p, Vec<T> v, std::int64_t n) {
+  __builtin_memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(T));
+}
+
+#if defined(__AVX512F__)
+template <>
+KERNELGRAD_INLINE Vec<float> load_partial<float>(const float* p, std::int64_t n, float fill) {
+  const auto mask = static_cast<__mmask16>((1u << n) - 1u);
+  return Vec<float>(_mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, p));
+}
+template <>
+KERNELGRAD_INLINE void store_partial<float>(float* p, Vec<float> v, std::int64_t n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1u), __m512(v));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> load_partial<double>(const double* p, std::int64_t n, double fill) {
+  const auto mask = static_cast<__mmask8>((1u << n) - 1u);
+  return Vec<double>(_mm512_mask_loadu_pd(_mm512_set1_pd(fill), mask, p));
+}
+template <>
+KERNELGRAD_INLINE void store_partial<double>(double* p, Vec<double> v, std::int64_t n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1u), __m512d(v));
+}
+#elif defined(__AVX2__)
+KERNELGRAD_INLINE __m256i lane_mask(Lanes<float>, std::int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+KERNELGRAD_INLINE __m256i lane_mask(Lanes<double>, std::int64_t n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+template <>
+KERNELGRAD_INLINE Vec<float> load_partial<float>(const float* p, std::int64_t n, float fill) {
+  const __m256i mask = lane_mask(Lanes<float>{}, n);
+  const __m256 v = _mm256_maskload_ps(p, mask);
+  return Vec<float>(_mm256_blendv_ps(_mm256_set1_ps(fill), v, _mm256_castsi256_ps(mask)));
+}
+template <>
+KERNELGRAD_INLINE void store_partial<float>(float* p, Vec<float> v, std::int64_t n) {
+  _mm256_maskstore_ps(p, lane_mask(Lanes<float>{}, n), __m256(v));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> load_partial<double>(const double* p, std::int64_t n, double fill) {
+  const __m256i mask = lane_mask(Lanes<double>{}, n);
+  const __m256d v = _mm256_maskload_pd(p, mask);
+  return Vec<double>(_mm256_blendv_pd(_mm256_set1_pd(fill), v, _mm256_castsi256_pd(mask)));
+}
+template <>
+KERNELGRAD_INLINE void store_partial<double>(double* p, Vec<double> v, std::int64_t n) {
+  _mm256_maskstore_pd(p, lane_mask(Lanes<double>{}, n), __m256d(v));
+}
+#endif
+
+// a * b + c with one rounding where the level has FMA; two roundings on SSE2.
+#if defined(__AVX512F__)
+KERNELGRAD_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return Vec<float>(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
+}
+KERNELGRAD_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return Vec<double>(_mm512_fmadd_pd(__m512d(a), __m512d(b), __m512d(c)));
+}
+#elif defined(__FMA__)
+KERNELGRAD_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return Vec<float>(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
+}
+KERNELGRAD_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return Vec<double>(_mm256_fmadd_pd(__m256d(a), __m256d(b), __m256d(c)));
+}
+#elif defined(__aarch64__)
+KERNELGRAD_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return Vec<float>(vfmaq_f32(float32x4_t(c), float32x4_t(a), float32x4_t(b)));
+}
+KERNELGRAD_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return Vec<double>(vfmaq_f64(float64x2_t(c), float64x2_t(a), float64x2_t(b)));
+}
+#else
+template <class V>
+KERNELGRAD_INLINE V fma(V a, V b, V c) {
+  return a * b + c;
+}
+#endif
+
+template <class T>
+KERNELGRAD_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
+  return mask ? a : b;
+}
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
