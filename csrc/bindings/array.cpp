@@ -6,7 +6,8 @@ namespace {
 using py::detail::npy_api;
 
 constexpr int kWriteable = npy_api::NPY_ARRAY_WRITEABLE_;
-// Below this NumPy's own allocator (with its cache of small blocks) is cheaper than an owner object.
+// Below this NumPy's own allocator (with its cache of small blocks) is cheaper than an owner
+// object.
 constexpr std::size_t kSmallBytes = 4096;
 
 int type_number(DType dtype) {
@@ -55,8 +56,8 @@ bool fill_view(py::handle array, TensorView& view) {
   const auto* proxy = py::detail::array_proxy(array.ptr());
   const auto* descr = py::detail::array_descriptor_proxy(proxy->descr);
   const std::int64_t item = item_size(view.dtype);
-  bool describable = descr->byteorder != '>' &&
-                     reinterpret_cast<std::uintptr_t>(proxy->data) % item == 0;
+  bool describable =
+      descr->byteorder != '>' && reinterpret_cast<std::uintptr_t>(proxy->data) % item == 0;
   view.ptr = proxy->data;
   view.ndim = proxy->nd;
   for (int i = 0; i < proxy->nd; ++i) {
@@ -92,17 +93,17 @@ std::string type_name(py::handle object) {
 
 bool is_array(py::handle object) { return npy_api::get().PyArray_Check_(object.ptr()); }
 
-struct Block {
-  void* ptr;
-  std::size_t bytes;
-};
-
-py::object owner_of(void* ptr, std::size_t bytes) {
-  return py::capsule(new Block{ptr, bytes}, [](void* pointer) {
-    auto* block = static_cast<Block*>(pointer);
-    deallocate(block->ptr, block->bytes);
-    delete block;
+py::object owner_of(Block block) {
+  PyObject* capsule = PyCapsule_New(block.ptr, nullptr, [](PyObject* self) {
+    deallocate({PyCapsule_GetPointer(self, nullptr),
+                reinterpret_cast<std::size_t>(PyCapsule_GetContext(self))});
   });
+  if (capsule == nullptr) {
+    deallocate(block);
+    throw py::error_already_set();
+  }
+  PyCapsule_SetContext(capsule, reinterpret_cast<void*>(block.bytes));
+  return py::reinterpret_steal<py::object>(capsule);
 }
 
 }  // namespace
@@ -115,9 +116,7 @@ std::string shape_string(std::span<const std::int64_t> sizes) {
   return text + (sizes.size() == 1 ? ",)" : ")");
 }
 
-std::string shape_string(const TensorView& view) {
-  return shape_string(sizes_of(view));
-}
+std::string shape_string(const TensorView& view) { return shape_string(sizes_of(view)); }
 
 const char* dtype_name(DType dtype) {
   switch (dtype) {
@@ -158,7 +157,8 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
   }
   if (!accepted) {
     std::string allowed;
-    for (DType dtype : dtypes) allowed += (allowed.empty() ? "" : " or ") + std::string(dtype_name(dtype));
+    for (DType dtype : dtypes)
+      allowed += (allowed.empty() ? "" : " or ") + std::string(dtype_name(dtype));
     raise_type_error(op, std::string(name) + " has dtype " +
                              std::string(py::str(array.attr("dtype"))) + "; need " + allowed + ".");
   }
@@ -172,7 +172,8 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
     return;
   }
   owner_ = empty(view_.dtype, sizes_of(view_));
-  if (npy_api::get().PyArray_CopyInto_(owner_.ptr(), array.ptr()) < 0) throw py::error_already_set();
+  if (npy_api::get().PyArray_CopyInto_(owner_.ptr(), array.ptr()) < 0)
+    throw py::error_already_set();
   fill_view(owner_, view_);
 }
 
@@ -235,19 +236,18 @@ py::object empty(DType dtype, std::span<const std::int64_t> sizes) {
   }
   PyObject* descr = api.PyArray_DescrFromType_(type_number(dtype));
   if (bytes <= kSmallBytes) {
-    PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, descr,
-                                                static_cast<int>(sizes.size()), dims, nullptr,
-                                                nullptr, 0, nullptr);
+    PyObject* array =
+        api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, static_cast<int>(sizes.size()), dims,
+                                  nullptr, nullptr, 0, nullptr);
     if (array == nullptr) throw py::error_already_set();
     return py::reinterpret_steal<py::object>(array);
   }
-  void* ptr = allocate(bytes);
-  py::object owner = owner_of(ptr, bytes);
-  constexpr int flags =
-      npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_ | kWriteable;
+  const Block block = allocate(bytes);
+  py::object owner = owner_of(block);
+  constexpr int flags = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_ | kWriteable;
   PyObject* array =
       api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, static_cast<int>(sizes.size()), dims,
-                                nullptr, ptr, flags, nullptr);
+                                nullptr, block.ptr, flags, nullptr);
   if (array == nullptr) throw py::error_already_set();
   auto result = py::reinterpret_steal<py::object>(array);
   if (api.PyArray_SetBaseObject_(array, owner.release().ptr()) < 0) throw py::error_already_set();

@@ -1,5 +1,6 @@
-// What every binding does before a kernel runs: turns NumPy arrays into TensorViews, refuses bad ones
-// with a clear message, allocates outputs and workspaces, releases the GIL. No arithmetic here.
+// What every binding does before a kernel runs: turns NumPy arrays into TensorViews, refuses bad
+// ones with a clear message, allocates outputs and workspaces, releases the GIL. No arithmetic
+// here.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "common/allocator.h"
+#include "common/float_control.h"
 #include "common/tensor_view.h"
 
 namespace kernelgrad::bindings {
@@ -31,7 +33,8 @@ const char* dtype_name(DType dtype);
 enum class Layout { any, contiguous };
 
 // An input array. Converts nothing; copies only an array whose memory no TensorView can describe
-// (byte-swapped, misaligned, strides not whole elements) or, under Layout::contiguous, a strided one.
+// (byte-swapped, misaligned, strides not whole elements) or, under Layout::contiguous, a strided
+// one.
 class Input {
  public:
   // Floating (f32, f64) arrays unless `dtypes` says otherwise. TypeError names op and argument.
@@ -47,7 +50,8 @@ class Input {
 
 // An output: a new array from the aligned allocator if `out` is None, else `out` after its checks
 // (ndarray, dtype, shape, writable, no overlap with an input). A strided `out` is filled through a
-// contiguous temporary, so that kernels see contiguous outputs; finish() returns the caller's array.
+// contiguous temporary, so that kernels see contiguous outputs; finish() returns the caller's
+// array.
 class Output {
  public:
   Output(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
@@ -66,23 +70,28 @@ py::object empty(DType dtype, std::span<const std::int64_t> sizes);
 // Scratch memory of one call.
 class ScopedWorkspace {
  public:
-  explicit ScopedWorkspace(std::size_t bytes)
-      : workspace_{bytes == 0 ? nullptr : static_cast<std::byte*>(allocate(bytes)), bytes} {}
+  explicit ScopedWorkspace(std::size_t bytes) {
+    if (bytes == 0) return;
+    block_ = allocate(bytes);
+    workspace_ = {static_cast<std::byte*>(block_.ptr), bytes};
+  }
   ~ScopedWorkspace() {
-    if (workspace_.ptr != nullptr) deallocate(workspace_.ptr, workspace_.bytes);
+    if (block_.ptr != nullptr) deallocate(block_);
   }
   ScopedWorkspace(const ScopedWorkspace&) = delete;
   ScopedWorkspace& operator=(const ScopedWorkspace&) = delete;
   Workspace& get() { return workspace_; }
 
  private:
+  Block block_;
   Workspace workspace_;
 };
 
-// Runs a kernel with the GIL released, unless the call is so short (bytes touched or flops) that
-// releasing it would cost more than the kernel.
+// Runs a kernel under IEEE default floating-point control and with the GIL released, unless the
+// call is so short (bytes touched or flops) that releasing it would cost more than the kernel.
 template <class Function>
 void without_gil(std::int64_t work, Function&& function) {
+  ScopedFloatControl float_control;
   if (work < 16384) {
     function();
   } else {

@@ -10,8 +10,7 @@ void bind_elementwise(py::module_& m) {
       [](py::handle x, py::handle out) {
         Input input(x, "relu", "x", Layout::contiguous);
         Output output(out, "relu", input->dtype, sizes_of(input.view()), {&input});
-        without_gil(input->size(),
-                    [&] { KERNELGRAD_BACKEND::relu(input.view(), output.view()); });
+        without_gil(input->size(), [&] { KERNELGRAD_BACKEND::relu(input.view(), output.view()); });
         return output.finish();
       },
       py::arg("x"), py::arg("out") = py::none());

@@ -25,8 +25,8 @@ void bind_runtime(py::module_& m) {
           case py::detail::npy_api::NPY_DOUBLE_:
             return empty(DType::f64, shape);
           default:
-            raise_type_error("empty", "dtype " + std::string(py::str(dtype)) +
-                                          "; need float32 or float64.");
+            raise_type_error("empty",
+                             "dtype " + std::string(py::str(dtype)) + "; need float32 or float64.");
         }
       },
       py::arg("shape"), py::arg("dtype"));

@@ -26,8 +26,7 @@ void parallel_for(std::int64_t count, Function&& function) {
   }
   using Decayed = std::remove_reference_t<Function>;
   detail::run_tasks(
-      count,
-      [](void* context, std::int64_t task) { (*static_cast<Decayed*>(context))(task); },
+      count, [](void* context, std::int64_t task) { (*static_cast<Decayed*>(context))(task); },
       const_cast<void*>(static_cast<const void*>(std::addressof(function))));
 }
 

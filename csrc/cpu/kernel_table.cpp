@@ -40,8 +40,8 @@ const KernelTable& table_named(const std::string& isa) {
     if (isa == table.isa) return table;
     available += std::string(available.empty() ? "" : ", ") + table.isa;
   }
-  throw std::invalid_argument("KERNELGRAD_ISA: '" + isa + "' is not available here; choose one of " +
-                              available + ".");
+  throw std::invalid_argument("KERNELGRAD_ISA: '" + isa +
+                              "' is not available here; choose one of " + available + ".");
 }
 
 const KernelTable* initial_table() {

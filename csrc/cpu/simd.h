@@ -1,9 +1,10 @@
-// Vectors of one ISA level, for *_ukernel.cpp files only. The build compiles each such file once per
-// level with that level's flags and KERNELGRAD_ISA set to its name (sse2, avx2, avx512, neon).
+// Vectors of one ISA level, for *_ukernel.cpp files only. The build compiles each such file once
+// per level with that level's flags and KERNELGRAD_ISA set to its name (sse2, avx2, avx512, neon).
 //
 // Everything here and in the kernels sits in namespace kernelgrad::cpu::<level>, and a ukernel file
-// includes no header that defines inline functions outside of it (no <algorithm>, <vector>, <cmath>):
-// the linker would merge such a function across levels and the baseline could run AVX-512 code.
+// includes no header that defines inline functions outside of it (no <algorithm>, <vector>,
+// <cmath>): the linker would merge such a function across levels and the baseline could run AVX-512
+// code.
 #pragma once
 
 #include <cstddef>

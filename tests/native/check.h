@@ -1,4 +1,5 @@
-// A test is a TEST(name) { ... } block that runs on every ISA level the machine has; CHECK fails it.
+// A test is a TEST(name) { ... } block that runs on every ISA level the machine has; CHECK fails
+// it.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +19,18 @@ std::vector<Case>& cases();
 void fail(const char* file, int line, const std::string& what);
 
 struct Registrar {
-  Registrar(const char* name, std::function<void()> run) { cases().push_back({name, std::move(run)}); }
+  Registrar(const char* name, std::function<void()> run) {
+    cases().push_back({name, std::move(run)});
+  }
 };
 
-#define TEST(name)                                                             \
-  static void test_##name();                                                   \
-  static ::kernelgrad::test::Registrar registrar_##name(#name, test_##name);   \
+#define TEST(name)                                                           \
+  static void test_##name();                                                 \
+  static ::kernelgrad::test::Registrar registrar_##name(#name, test_##name); \
   static void test_##name()
 
-#define CHECK(condition)                                                                   \
-  do {                                                                                     \
+#define CHECK(condition)                                                                     \
+  do {                                                                                       \
     if (!(condition)) ::kernelgrad::test::fail(__FILE__, __LINE__, "CHECK(" #condition ")"); \
   } while (false)
 
