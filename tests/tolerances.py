@@ -1,0 +1,91 @@
+"""Computed error bounds, and the one comparison that the tests use.
+
+Notation: eps is the distance from 1 to the next number of the dtype, u = eps / 2 the largest relative
+error of one rounding, tiny the smallest normal number. References are float64, so for float32 results
+their own error is negligible; for float64 results it is as large as the kernel's, and the bounds below
+have room for both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Float64s = NDArray[np.float64]
+
+
+def product_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, dtype: DTypeLike) -> Float64s:
+    """Bound for sums of k products: k * (eps * |A||B| + tiny), elementwise; |A||B| in float64.
+
+    Summed in any order and any grouping, with or without FMA, each product passes through at most k
+    roundings, so the error is at most ku / (1 - ku) * |A||B|. With eps = 2u half of the bound is left:
+    for float32 it covers the denominator up to ku = 1/2 and the rounding of a fused bias (count it
+    in k), for float64 the reference's own roundings. A product that underflows loses at most tiny,
+    whether the machine rounds to a subnormal or flushes it. k = 0 demands exact zeros.
+    """
+    info = np.finfo(dtype)
+    magnitude = np.asarray(a_abs_dot_b_abs, np.float64)
+    return k * (float(info.eps) * magnitude + float(info.tiny))
+
+
+def sum_tolerance(abs_sum: ArrayLike, n: int, dtype: DTypeLike) -> Float64s:
+    """Bound for sums and means of n terms: n * eps * sum|x|.
+
+    In any order a term passes through at most n - 1 additions, and a mean's division is one rounding
+    more: nu / (1 - nu) * sum|x|. Additions are exact in the subnormal range, so no tiny is needed
+    for a sum; a mean below tiny is rounded to a subnormal, which half a subnormal spacing covers.
+    """
+    info = np.finfo(dtype)
+    magnitude = np.asarray(abs_sum, np.float64)
+    return n * float(info.eps) * magnitude + float(info.smallest_subnormal)
+
+
+def ulp_tolerance(expected: ArrayLike, ulps: float, dtype: DTypeLike) -> Float64s:
+    """`ulps` units in the last place of `expected` as the dtype spaces its numbers there.
+
+    The spacing below tiny is the smallest subnormal. Where `expected` is not finite, or too large
+    for the dtype, the spacing at the dtype's largest number counts; assert_within decides the rest.
+    """
+    info = np.finfo(dtype)
+    largest = float(info.max)
+    magnitude = np.nan_to_num(np.abs(np.asarray(expected, np.float64)), nan=0.0, posinf=largest)
+    rounded = np.minimum(magnitude, largest).astype(dtype)
+    # np.spacing of the largest number is its distance to infinity, which is not finite.
+    below_largest = np.minimum(rounded, np.nextafter(info.max, info.dtype.type(0)))
+    return ulps * np.spacing(below_largest).astype(np.float64)
+
+
+def assert_within(actual: ArrayLike, expected: ArrayLike, tolerance: ArrayLike) -> None:
+    """Fails unless |actual - expected| <= tolerance everywhere; names the worst element.
+
+    NaN matches NaN only and an infinity its equal only, with one exception: an infinite result is
+    right where the expected value plus its tolerance exceeds what the dtype can hold.
+    """
+    found = np.asarray(actual)
+    wanted = np.asarray(expected, np.float64)
+    assert found.shape == wanted.shape, f"shape {found.shape}, expected {wanted.shape}"
+    bound = np.broadcast_to(np.asarray(tolerance, np.float64), wanted.shape)
+    assert np.all(bound >= 0), "a tolerance is negative or NaN"
+
+    wide = found.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(wide - wanted)
+        overflowed = (
+            np.isinf(wide)
+            & np.isfinite(wanted)
+            & (np.sign(wide) == np.sign(wanted))
+            & (np.abs(wanted) + bound > float(np.finfo(found.dtype).max))
+        )
+    same = (wide == wanted) | (np.isnan(wide) & np.isnan(wanted)) | overflowed
+    # An infinite bound would let everything through that is not NaN.
+    wrong = ~same & ~((error <= bound) & np.isfinite(error) & np.isfinite(bound))
+    if not np.any(wrong):
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = np.where(wrong, np.nan_to_num(error / bound, nan=np.inf), 0.0)
+    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    raise AssertionError(
+        f"{np.count_nonzero(wrong)} of {wrong.size} elements are out of bounds; worst at "
+        f"{tuple(int(i) for i in worst)}: actual {found[worst]!r}, expected {float(wanted[worst])!r}, "
+        f"error {float(error[worst]):.3e}, tolerance {float(bound[worst]):.3e}"
+    )
