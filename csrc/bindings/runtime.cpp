@@ -14,6 +14,7 @@ void bind_runtime(py::module_& m) {
   m.def("set_num_threads", &set_num_threads, py::arg("count"));
   m.def("isa", [] { return std::string(cpu::kernel_table().isa); });
   m.def("available_isas", &cpu::available_isas);
+  m.def("built_isas", &cpu::built_isas);
   m.def("set_isa", &cpu::set_isa, py::arg("isa"));
   m.def("empty_cache", &empty_cache);
   m.def(

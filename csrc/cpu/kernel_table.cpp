@@ -60,6 +60,12 @@ std::atomic<const KernelTable*>& current() {
 
 const KernelTable& kernel_table() { return *current().load(std::memory_order_relaxed); }
 
+std::vector<std::string> built_isas() {
+  std::vector<std::string> names;
+  for (const KernelTable& table : kTables) names.emplace_back(table.isa);
+  return names;
+}
+
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (const KernelTable& table : kTables) {

@@ -17,7 +17,8 @@ struct KernelTable {
 // KERNELGRAD_ISA names. Read once, at first use.
 const KernelTable& kernel_table();
 
-// Levels that this build holds and this machine runs, lowest first.
+// Levels that this build holds, lowest first, and those of them that this machine runs.
+std::vector<std::string> built_isas();
 std::vector<std::string> available_isas();
 
 // Takes another level for all later calls; the tests' way to force each in turn. Throws

@@ -1,6 +1,14 @@
 """A differentiable array library whose hot operations are hand-written C++ and CUDA kernels."""
 
 from kernelgrad import kernels
+from kernelgrad._cpu import __version__
+from kernelgrad.config import build_info, get_num_threads, set_num_threads, show_config
 
-__version__ = "0.1.0"
-__all__ = ["kernels"]
+__all__ = [
+    "__version__",
+    "build_info",
+    "get_num_threads",
+    "kernels",
+    "set_num_threads",
+    "show_config",
+]
