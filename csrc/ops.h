@@ -28,4 +28,9 @@ void relu(const TensorView& x, const TensorView& out);
 
 // --- optimizer steps ---
 
+// --- fma_peak ---
+// One task per element of out, each `rounds` rounds of independent FMAs in registers and their sum
+// into its element. Returns the floating-point operations done.
+double fma_peak(std::int64_t rounds, const TensorView& out);
+
 }  // namespace kernelgrad::KERNELGRAD_BACKEND

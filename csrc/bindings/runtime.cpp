@@ -6,8 +6,23 @@
 #include "bindings/array.h"
 #include "bindings/bind.h"
 #include "cpu/kernel_table.h"
+#include "ops.h"
 
 namespace kernelgrad::bindings {
+namespace {
+
+DType floating(const char* op, const py::dtype& dtype) {
+  switch (dtype.num()) {
+    case py::detail::npy_api::NPY_FLOAT_:
+      return DType::f32;
+    case py::detail::npy_api::NPY_DOUBLE_:
+      return DType::f64;
+    default:
+      raise_type_error(op, "dtype " + std::string(py::str(dtype)) + "; need float32 or float64.");
+  }
+}
+
+}  // namespace
 
 void bind_runtime(py::module_& m) {
   m.def("num_threads", &num_threads);
@@ -18,17 +33,21 @@ void bind_runtime(py::module_& m) {
   m.def("set_isa", &cpu::set_isa, py::arg("isa"));
   m.def("empty_cache", &empty_cache);
   m.def(
+      "fma_peak",
+      [](std::int64_t rounds, const py::dtype& dtype) {
+        // One result per thread: this is how the whole pool is kept busy.
+        const std::int64_t tasks[] = {num_threads()};
+        Output output(py::none(), "fma_peak", floating("fma_peak", dtype), tasks, {});
+        py::gil_scoped_release release;
+        return KERNELGRAD_BACKEND::fma_peak(rounds, output.view());
+      },
+      py::arg("rounds"), py::arg("dtype"),
+      "Runs `rounds` rounds of independent FMAs in registers on every thread of the pool and returns "
+      "the floating-point operations done; benchmarks time it to find the machine's peak.");
+  m.def(
       "empty",
       [](const std::vector<std::int64_t>& shape, const py::dtype& dtype) {
-        switch (dtype.num()) {
-          case py::detail::npy_api::NPY_FLOAT_:
-            return empty(DType::f32, shape);
-          case py::detail::npy_api::NPY_DOUBLE_:
-            return empty(DType::f64, shape);
-          default:
-            raise_type_error("empty",
-                             "dtype " + std::string(py::str(dtype)) + "; need float32 or float64.");
-        }
+        return empty(floating("empty", dtype), shape);
       },
       py::arg("shape"), py::arg("dtype"));
 }

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "cpu/elementwise_ukernel.h"
+#include "cpu/fma_peak_ukernel.h"
 
 namespace kernelgrad::cpu {
 
 struct KernelTable {
   const char* isa;  // "sse2", "avx2", "avx512", "neon"
   const ElementwiseKernels& elementwise;
+  const FmaPeakKernels& fma_peak;
 };
 
 // The table in use: the highest level that the CPU and the system support, or the one that

@@ -1,0 +1,335 @@
+"""Times kernels beside their rivals: verified first, warmed up, interleaved in one process.
+
+A benchmark file holds cases only, and is run as a script:
+
+    from harness import Case, main, optional
+
+    def cases():
+        torch = optional("torch")
+        for n in (64, 512):
+            a, b = ...
+            runs = {"kernelgrad": lambda: kernels.matmul(a, b), "numpy": lambda: a @ b}
+            if torch:
+                ta, tb = torch.from_numpy(a), torch.from_numpy(b)
+                runs["torch"] = lambda: ta @ tb
+            yield Case(f"matmul {n}", runs, lambda: [(expected, tolerance)], flops=2 * n**3)
+
+    if __name__ == "__main__":
+        main(cases)
+
+Bind the loop's variables (a function that builds one case does so). No time is a pass or a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import json
+import os
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+OURS = "kernelgrad"
+SAMPLE_SECONDS = 0.002  # calls shorter than this are timed in groups that last as long
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of work, done by kernelgrad and by each rival."""
+
+    name: str
+    # Rival -> a call that does the whole work and returns its result: an array or a tuple of arrays.
+    runs: dict[str, Callable[[], Any]]
+    # Expected float64 results with their computed tolerances, in the order that the runs return them.
+    # None only where a run changes its own state (a training step): `verify` must then be given.
+    reference: Callable[[], Sequence[tuple[Any, Any]]] | None = None
+    verify: Callable[[dict[str, Any]], None] | None = None
+    flops: float = 0.0
+    bytes: float = 0.0  # the least that must be read and written
+    dtype: Any = np.float32
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call of one rival: the fastest and the median of each round."""
+
+    fastest: list[float]
+    medians: list[float]
+
+    @property
+    def best(self) -> float:
+        return min(self.fastest)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.medians)
+
+    @property
+    def spread(self) -> float:
+        """How far the slowest round's fastest call is above the best, as a share of it."""
+        return max(self.fastest) / self.best - 1
+
+
+def optional(name: str) -> ModuleType | None:
+    """A rival's module, or None where it is not installed or was excluded by --rivals."""
+    if _rivals is not None and name not in _rivals:
+        return None
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    """An array of any rival (torch, jax, kernelgrad.Tensor, NumPy) as an ndarray."""
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
+def verify(case: Case) -> None:
+    """Raises unless every rival computes what the reference says, within its tolerance."""
+    from tolerances import assert_within
+
+    results = {rival: run() for rival, run in case.runs.items()}
+    if case.verify is not None:
+        case.verify(results)
+    if case.reference is None:
+        if case.verify is None:
+            raise ValueError(f"{case.name}: has neither reference nor verify; give one.")
+        return
+    expected = list(case.reference())
+    for rival, result in results.items():
+        found = result if isinstance(result, tuple | list) else (result,)
+        for array, (wanted, tolerance) in zip(found, expected, strict=True):
+            try:
+                assert_within(to_numpy(array), wanted, tolerance)
+            except AssertionError as error:
+                raise AssertionError(f"{case.name}: {rival}: {error}") from None
+
+
+def measure(case: Case, rounds: int, budget: float) -> dict[str, Timing]:
+    """Times every rival `rounds` times, sample by sample in turn; `budget` seconds per rival and round."""
+    groups = {rival: _calls_per_sample(run) for rival, run in case.runs.items()}
+    fastest: dict[str, list[float]] = {rival: [] for rival in case.runs}
+    medians: dict[str, list[float]] = {rival: [] for rival in case.runs}
+    order = list(case.runs)
+    for _ in range(rounds):
+        samples: dict[str, list[float]] = {rival: [] for rival in order}
+        end = time.perf_counter() + budget * len(order)
+        while time.perf_counter() < end or len(samples[order[-1]]) < 3:
+            for rival in order:
+                samples[rival].append(_sample(case.runs[rival], groups[rival]))
+        for rival, seconds in samples.items():
+            fastest[rival].append(min(seconds))
+            medians[rival].append(statistics.median(seconds))
+        order = order[1:] + order[:1]  # nobody always runs after the same neighbour
+    return {rival: Timing(fastest[rival], medians[rival]) for rival in case.runs}
+
+
+def _calls_per_sample(run: Callable[[], Any]) -> int:
+    """Also the warm-up: at least three calls and a twentieth of a second."""
+    calls, start = 0, time.perf_counter()
+    while calls < 3 or time.perf_counter() - start < 0.05:
+        run()
+        calls += 1
+    once = min(_sample(run, 1) for _ in range(3))
+    return max(1, int(SAMPLE_SECONDS / once))
+
+
+def _sample(run: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
+
+
+def ratios(timings: dict[str, Timing], rival: str) -> list[float]:
+    """Rival's time over ours, round by round: above 1 we are faster."""
+    pairs = zip(timings[rival].fastest, timings[OURS].fastest, strict=True)
+    return [theirs / ours for theirs, ours in pairs]
+
+
+class Report:
+    """Prints one row per case and keeps what --json writes."""
+
+    def __init__(self, threads: int) -> None:
+        import machine
+
+        self.machine = machine.describe(threads)
+        self.peaks = {
+            "float32_gflops": machine.fma_gflops(np.float32),
+            "float64_gflops": machine.fma_gflops(np.float64),
+            "copy_gbytes": machine.copy_gbytes(threads),
+        }
+        self.rows: list[dict[str, Any]] = []
+        about = self.machine
+        print(f"{about['cpu']}, {about['isa']}, {threads} thread(s), {about['system']}")
+        print(f"commit {about['commit']}, {about['versions']}, NumPy's BLAS {about['numpy_blas']}")
+        print(
+            "peaks: FMA {float32_gflops:.1f} GFLOP/s float32, {float64_gflops:.1f} float64; "
+            "copy {copy_gbytes:.1f} GB/s".format(**self.peaks)
+        )
+        print(
+            f"{'case':38s} {'best':>10s} {'median':>10s} {'spread':>6s} {'rate':>13s} {'peak':>5s}"
+            "  times the speed of each rival: median round (slowest round)",
+            flush=True,
+        )
+
+    def add(self, case: Case, timings: dict[str, Timing]) -> None:
+        ours = timings[OURS]
+        rate, share = self._rate(case, ours.best)
+        versus = {rival: ratios(timings, rival) for rival in timings if rival != OURS}
+        self.rows.append(
+            {
+                "case": case.name,
+                "seconds": {
+                    rival: {
+                        "best": t.best,
+                        "median": t.median,
+                        "spread": t.spread,
+                        "rounds": t.fastest,
+                    }
+                    for rival, t in timings.items()
+                },
+                "flops": case.flops,
+                "bytes": case.bytes,
+                "share_of_peak": share,
+                "ratios": versus,
+            }
+        )
+        columns = "  ".join(
+            f"{rival} {statistics.median(r):.2f} ({min(r):.2f})" for rival, r in versus.items()
+        )
+        shown = f"{share:4.0%}" if share is not None else ""
+        print(
+            f"{case.name:38s} {_time(ours.best):>10s} {_time(ours.median):>10s} "
+            f"{ours.spread:6.0%} {rate:>13s} {shown:>5s}  {columns}",
+            flush=True,
+        )
+
+    def _rate(self, case: Case, seconds: float) -> tuple[str, float | None]:
+        """GFLOP/s or GB/s, and the share of the measured peak; flops decide where both are given."""
+        if case.flops:
+            gflops = case.flops / seconds / 1e9
+            peak = self.peaks[f"{np.dtype(case.dtype).name}_gflops"]
+            return f"{gflops:.4g} GFLOP/s", gflops / peak
+        if case.bytes:
+            gbytes = case.bytes / seconds / 1e9
+            return f"{gbytes:.4g} GB/s", gbytes / self.peaks["copy_gbytes"]
+        return "", None
+
+    def geometric_means(self, label: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Prints the geometric mean of each rival's ratio over the rows, round by round."""
+        for rival in rows[0]["ratios"] if rows else ():
+            per_round = zip(*(row["ratios"][rival] for row in rows), strict=True)
+            means = [statistics.geometric_mean(values) for values in per_round]
+            print(
+                f"{label}, geometric mean: {rival} {statistics.median(means):.2f} ({min(means):.2f})"
+            )
+
+    def write(self, path: Path) -> None:
+        document = {"machine": self.machine, "peaks": self.peaks, "cases": self.rows}
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _time(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+_rivals: set[str] | None = None  # None: all that are installed
+
+
+def arguments(description: str | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=1, help="threads of every rival (1)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument(
+        "--budget", type=float, default=0.15, help="seconds per rival and round (0.15)"
+    )
+    parser.add_argument(
+        "--only", default="", help="run the cases whose name this regular expression finds"
+    )
+    parser.add_argument(
+        "--rivals", help="comma-separated: numpy, torch, jax (all that are installed)"
+    )
+    parser.add_argument("--json", type=Path, help="write machine, peaks and timings to this file")
+    return parser.parse_args()
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Gives every rival the same thread count; re-executes Python where the environment must change.
+
+    BLAS and OpenMP read their variables once, when they are loaded; a forced OpenBLAS kernel
+    (OPENBLAS_CORETYPE) would make NumPy a weaker rival than it is.
+    """
+    global _rivals
+    _rivals = None if options.rivals is None else set(options.rivals.split(","))
+    environment = {k: v for k, v in os.environ.items() if k not in _FORCED_BLAS}
+    for name in (
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "KERNELGRAD_NUM_THREADS",
+    ):
+        environment[name] = str(options.threads)
+    # XLA takes no thread count, only one thread or all; all of the threads that the affinity allows.
+    environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(options.threads > 1).lower()}"
+    environment["JAX_PLATFORMS"] = "cpu"
+    if environment != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    from kernelgrad import _cpu
+
+    _cpu.set_num_threads(options.threads)
+    if torch := optional("torch"):
+        torch.set_num_threads(options.threads)
+
+
+_FORCED_BLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_VERBOSE")
+
+
+@contextlib.contextmanager
+def _no_collection() -> Any:
+    """Garbage collection falls on whoever runs when it is due, so it waits."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def run(cases: Iterable[Case], options: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
+    """Verifies, times and reports the cases that --only selects; returns their rows."""
+    first = len(report.rows)
+    for case in cases:
+        if not re.search(options.only, case.name):
+            continue
+        verify(case)
+        with _no_collection():
+            timings = measure(case, options.rounds, options.budget)
+        report.add(case, timings)
+    return report.rows[first:]
+
+
+def main(cases: Callable[[], Iterable[Case]], description: str | None = None) -> None:
+    options = arguments(description)
+    prepare(options)
+    report = Report(options.threads)
+    run(cases(), options, report)
+    if options.json:
+        report.write(options.json)
