@@ -51,9 +51,9 @@ class Case:
     """One piece of work, done by kernelgrad and by each rival."""
 
     name: str
-    # Rival -> a call that does the whole work and returns its result: an array or a tuple of arrays.
+    # Rival -> a call that does the whole work and returns its result: an array or several.
     runs: dict[str, Callable[[], Any]]
-    # Expected float64 results with their computed tolerances, in the order that the runs return them.
+    # Expected float64 results with their computed tolerances, in the order that runs return them.
     # None only where a run changes its own state (a training step): `verify` must then be given.
     reference: Callable[[], Sequence[tuple[Any, Any]]] | None = None
     verify: Callable[[dict[str, Any]], None] | None = None
@@ -120,7 +120,7 @@ def verify(case: Case) -> None:
 
 
 def measure(case: Case, rounds: int, budget: float) -> dict[str, Timing]:
-    """Times every rival `rounds` times, sample by sample in turn; `budget` seconds per rival and round."""
+    """Times all rivals sample by sample in turn, `rounds` times `budget` seconds each."""
     groups = {rival: _calls_per_sample(run) for rival, run in case.runs.items()}
     fastest: dict[str, list[float]] = {rival: [] for rival in case.runs}
     medians: dict[str, list[float]] = {rival: [] for rival in case.runs}
@@ -220,7 +220,7 @@ class Report:
         )
 
     def _rate(self, case: Case, seconds: float) -> tuple[str, float | None]:
-        """GFLOP/s or GB/s, and the share of the measured peak; flops decide where both are given."""
+        """GFLOP/s or GB/s, and the share of the measured peak; flops decide where both are set."""
         if case.flops:
             gflops = case.flops / seconds / 1e9
             peak = self.peaks[f"{np.dtype(case.dtype).name}_gflops"]
@@ -235,9 +235,8 @@ class Report:
         for rival in rows[0]["ratios"] if rows else ():
             per_round = zip(*(row["ratios"][rival] for row in rows), strict=True)
             means = [statistics.geometric_mean(values) for values in per_round]
-            print(
-                f"{label}, geometric mean: {rival} {statistics.median(means):.2f} ({min(means):.2f})"
-            )
+            middle, low = statistics.median(means), min(means)
+            print(f"{label}, geometric mean: {rival} {middle:.2f} ({low:.2f})")
 
     def write(self, path: Path) -> None:
         document = {"machine": self.machine, "peaks": self.peaks, "cases": self.rows}
@@ -272,7 +271,7 @@ def arguments(description: str | None = None) -> argparse.Namespace:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Gives every rival the same thread count; re-executes Python where the environment must change.
+    """Gives all rivals one thread count; re-executes Python where the environment must change.
 
     BLAS and OpenMP read their variables once, when they are loaded; a forced OpenBLAS kernel
     (OPENBLAS_CORETYPE) would make NumPy a weaker rival than it is.
@@ -287,7 +286,7 @@ def prepare(options: argparse.Namespace) -> None:
         "KERNELGRAD_NUM_THREADS",
     ):
         environment[name] = str(options.threads)
-    # XLA takes no thread count, only one thread or all; all of the threads that the affinity allows.
+    # XLA takes no thread count: one thread, or as many as the affinity allows.
     environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(options.threads > 1).lower()}"
     environment["JAX_PLATFORMS"] = "cpu"
     if environment != dict(os.environ):

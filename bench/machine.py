@@ -86,7 +86,7 @@ def _numpy_blas() -> str | None:
 
 
 def fma_gflops(dtype: Any = np.float32) -> float:
-    """The best rate of FMAs between registers, on every thread of the pool: the ISA level's peak."""
+    """The ISA level's peak: the best rate of FMAs between registers, on every thread of the pool."""
     rounds, best = 1000, 0.0
     elapsed = 0.0
     while elapsed < 0.005:

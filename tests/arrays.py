@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
-# "broadcast" has stride 0 along its first axis, so it is not among these: it cannot hold any values.
+# A broadcast array (stride 0) is not among these, since it cannot hold any values.
 LAYOUTS = ("contiguous", "fortran", "strided", "negative", "offset", "misaligned", "readonly")
 GUARD_ELEMENTS = 16
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from arrays import LAYOUTS, laid_out
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
+
+from arrays import LAYOUTS, laid_out
 
 Array = NDArray[Any]
 
@@ -51,9 +52,9 @@ def arrays(
 ) -> Array:
     """A normally distributed array in any layout (or the one named).
 
-    The values come from a drawn seed, since drawing each element costs far more than the kernel under
-    test. With `special`, some elements are zeros of both signs, infinities, NaN, subnormals or
-    the largest numbers.
+    The values come from a drawn seed, since drawing each element costs far more than the kernel
+    under test. With `special`, some elements are zeros of both signs, infinities, NaN, subnormals
+    or the largest numbers.
     """
     drawn_shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
     drawn_dtype = np.dtype(draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)

@@ -6,6 +6,7 @@ import ctypes
 
 import numpy as np
 import pytest
+
 from arrays import LAYOUTS, GuardedOutput, laid_out
 
 

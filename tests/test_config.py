@@ -31,7 +31,9 @@ def test_set_num_threads_is_seen():
 @pytest.mark.parametrize("count", [0, -1, 1025])
 def test_set_num_threads_refuses_a_bad_count(count):
     before = kg.get_num_threads()
-    with pytest.raises(ValueError, match=f"set_num_threads: count is {count}; need an integer from 1"):
+    with pytest.raises(
+        ValueError, match=f"set_num_threads: count is {count}; need an integer from 1"
+    ):
         kg.set_num_threads(count)
     assert kg.get_num_threads() == before
 
@@ -45,8 +47,12 @@ PRINT_THREADS = "import kernelgrad as kg; print(kg.get_num_threads())"
 
 
 def test_threads_follow_the_environment():
-    assert run_python(PRINT_THREADS, KERNELGRAD_NUM_THREADS="5", OMP_NUM_THREADS="2").stdout == "5\n"
-    assert run_python(PRINT_THREADS, KERNELGRAD_NUM_THREADS="", OMP_NUM_THREADS="7,2").stdout == "7\n"
+    assert (
+        run_python(PRINT_THREADS, KERNELGRAD_NUM_THREADS="5", OMP_NUM_THREADS="2").stdout == "5\n"
+    )
+    assert (
+        run_python(PRINT_THREADS, KERNELGRAD_NUM_THREADS="", OMP_NUM_THREADS="7,2").stdout == "7\n"
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity masks")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from strategies import arrays, extents
 from tolerances import assert_within, product_tolerance, sum_tolerance, ulp_tolerance
 

@@ -1,9 +1,9 @@
 """Computed error bounds, and the one comparison that the tests use.
 
-Notation: eps is the distance from 1 to the next number of the dtype, u = eps / 2 the largest relative
-error of one rounding, tiny the smallest normal number. References are float64, so for float32 results
-their own error is negligible; for float64 results it is as large as the kernel's, and the bounds below
-have room for both.
+Notation: eps is the distance from 1 to the next number of the dtype, u = eps / 2 the largest
+relative error of one rounding, tiny the smallest normal number. References are float64, so for
+float32 results their own error is negligible; for float64 results it is as large as the kernel's,
+and the bounds below have room for both.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Float64s = NDArray[np.float64]
 def product_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, dtype: DTypeLike) -> Float64s:
     """Bound for sums of k products: k * (eps * |A||B| + tiny), elementwise; |A||B| in float64.
 
-    Summed in any order and any grouping, with or without FMA, each product passes through at most k
-    roundings, so the error is at most ku / (1 - ku) * |A||B|. With eps = 2u half of the bound is left:
-    for float32 it covers the denominator up to ku = 1/2 and the rounding of a fused bias (count it
-    in k), for float64 the reference's own roundings. A product that underflows loses at most tiny,
-    whether the machine rounds to a subnormal or flushes it. k = 0 demands exact zeros.
+    Summed in any order and any grouping, with or without FMA, each product passes through at most
+    k roundings, so the error is at most ku / (1 - ku) * |A||B|. With eps = 2u half of the bound is
+    left: for float32 it covers the denominator up to ku = 1/2 and the rounding of a fused bias
+    (count it in k), for float64 the reference's own roundings. A product that underflows loses at
+    most tiny, whether the machine rounds to a subnormal or flushes it. k = 0 demands exact zeros.
     """
     info = np.finfo(dtype)
     magnitude = np.asarray(a_abs_dot_b_abs, np.float64)
@@ -31,9 +31,9 @@ def product_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, dtype: DTypeLike) -> F
 def sum_tolerance(abs_sum: ArrayLike, n: int, dtype: DTypeLike) -> Float64s:
     """Bound for sums and means of n terms: n * eps * sum|x|.
 
-    In any order a term passes through at most n - 1 additions, and a mean's division is one rounding
-    more: nu / (1 - nu) * sum|x|. Additions are exact in the subnormal range, so no tiny is needed
-    for a sum; a mean below tiny is rounded to a subnormal, which half a subnormal spacing covers.
+    In any order a term passes through at most n - 1 additions, and a mean's division is one
+    rounding more: nu / (1 - nu) * sum|x|. Additions are exact in the subnormal range, so no tiny is
+    needed; a mean below tiny is rounded to a subnormal, which one subnormal spacing covers.
     """
     info = np.finfo(dtype)
     magnitude = np.asarray(abs_sum, np.float64)
@@ -86,6 +86,7 @@ def assert_within(actual: ArrayLike, expected: ArrayLike, tolerance: ArrayLike) 
     worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
     raise AssertionError(
         f"{np.count_nonzero(wrong)} of {wrong.size} elements are out of bounds; worst at "
-        f"{tuple(int(i) for i in worst)}: actual {found[worst]!r}, expected {float(wanted[worst])!r}, "
+        f"{tuple(int(i) for i in worst)}: actual {found[worst]!r}, "
+        f"expected {float(wanted[worst])!r}, "
         f"error {float(error[worst]):.3e}, tolerance {float(bound[worst]):.3e}"
     )

@@ -8,7 +8,8 @@
 namespace kernelgrad::cpu {
 
 struct FmaPeakKernels {
-  // Each returns the floating-point operations done in `rounds` rounds, and writes their sum to *out.
+  // Each returns the floating-point operations done in `rounds` rounds, and writes their sum to
+  // *out.
   double (*run_f32)(std::int64_t rounds, float* out);
   double (*run_f64)(std::int64_t rounds, double* out);
 };
