@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/tensor_view.h"
+#include "common/unary_ops.h"
 
 #ifndef KERNELGRAD_BACKEND
 #define KERNELGRAD_BACKEND cpu
@@ -14,7 +15,11 @@
 namespace kernelgrad::KERNELGRAD_BACKEND {
 
 // --- elementwise (elementwise.cpp) ---
-void relu(const TensorView& x, const TensorView& out);
+// Contiguous arrays of one size. `parameter` and what a gradient takes as `saved`: common/unary_ops.h
+// and cpu/activations.h.
+void unary(UnaryOp op, const TensorView& x, double parameter, const TensorView& out);
+void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, double parameter,
+                const TensorView& out);
 
 // --- softmax, softmax_cross_entropy ---
 

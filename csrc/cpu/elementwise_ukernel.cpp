@@ -1,33 +1,50 @@
-// Computes   out[i] = f(x[i]) for n contiguous elements.
-// Layout     x, out: n elements, any alignment.
+// Computes   out[i] = f(x[i]), or grad_out[i] f'(saved[i]), for n contiguous elements.
+// Layout     n elements each, any alignment.
 // Edges      n >= 0; the tail is a masked vector, so f(x)[i] equals f(x[i:i+1]) bit for bit.
 // Resources  registers only.
-// Rounding   stated per function.
+// Rounding   stated in vector_math.h and activations.h.
 // Tried      -
 // Source     -
 #include "cpu/elementwise_ukernel.h"
 
-#include "cpu/simd.h"
+#include "cpu/activations.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
-template <class T>
-void relu(std::int64_t n, const T* x, T* out) {
-  const Vec<T> zero{};
+template <class Function, class T>
+void unary(std::int64_t n, const T* x, T parameter, T* out) {
+  const Vec<T> p = broadcast(parameter);
   std::int64_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) {
-    const Vec<T> v = load(x + i);
-    store(out + i, select<T>(v < zero, zero, v));  // a NaN compares false and passes through
+    store<T>(out + i, Function::template value<T>(load(x + i), p));
   }
   if (i < n) {
-    const Vec<T> v = load_partial(x + i, n - i);
-    store_partial(out + i, select<T>(v < zero, zero, v), n - i);
+    store_partial<T>(out + i, Function::template value<T>(load_partial(x + i, n - i), p), n - i);
   }
 }
 
+template <class Function, class T>
+void unary_grad(std::int64_t n, const T* grad_out, const T* saved, T parameter, T* out) {
+  const Vec<T> p = broadcast(parameter);
+  std::int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) {
+    store<T>(out + i, Function::template gradient<T>(load(grad_out + i), load(saved + i), p));
+  }
+  if (i < n) {
+    const Vec<T> g = load_partial(grad_out + i, n - i), s = load_partial(saved + i, n - i);
+    store_partial<T>(out + i, Function::template gradient<T>(g, s, p), n - i);
+  }
+}
+
+#define KERNELGRAD_UNARY(name, Functor) unary<Functor, T>,
+#define KERNELGRAD_UNARY_GRAD(name, Functor) unary_grad<Functor, T>,
+template <class T>
+constexpr ElementwiseFunctions<T> kFunctions = {{KERNELGRAD_UNARY_OPS(KERNELGRAD_UNARY)},
+                                                {KERNELGRAD_UNARY_OPS(KERNELGRAD_UNARY_GRAD)}};
+
 }  // namespace
 
-const ElementwiseKernels elementwise_kernels = {relu<float>, relu<double>};
+const ElementwiseKernels elementwise_kernels = {kFunctions<float>, kFunctions<double>};
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

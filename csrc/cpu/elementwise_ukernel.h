@@ -3,13 +3,23 @@
 
 #include <cstdint>
 
+#include "common/unary_ops.h"
 #include "cpu/isa_levels.h"
 
 namespace kernelgrad::cpu {
 
+template <class T>
+struct ElementwiseFunctions {
+  // out[i] = f(x[i]), by UnaryOp.
+  void (*unary[kUnaryOps])(std::int64_t n, const T* x, T parameter, T* out);
+  // out[i] = grad_out[i] f'(saved[i]), by UnaryOp.
+  void (*unary_grad[kUnaryOps])(std::int64_t n, const T* grad_out, const T* saved, T parameter,
+                                T* out);
+};
+
 struct ElementwiseKernels {
-  void (*relu_f32)(std::int64_t n, const float* x, float* out);
-  void (*relu_f64)(std::int64_t n, const double* x, double* out);
+  ElementwiseFunctions<float> f32;
+  ElementwiseFunctions<double> f64;
 };
 
 KERNELGRAD_FOR_EACH_ISA(extern const ElementwiseKernels elementwise_kernels;)

@@ -1,5 +1,32 @@
-"""Kernels on raw arrays: NumPy arrays in and out, no Tensor, no autograd."""
+"""Kernels on raw arrays: NumPy arrays in and out, no Tensor, no autograd.
+
+Every function takes float32 or float64 arrays (several of one dtype) and returns a new array, or fills
+`out=`. Arguments are checked before anything is written. Each name is the native function itself, so a
+call costs no Python layer; `help(kernels.matmul)` and the like show its contract.
+"""
 
 from kernelgrad import _cpu
 
+# --- elementwise ---
+exp = _cpu.exp
+exp_grad = _cpu.exp_grad
+log = _cpu.log
+log_grad = _cpu.log_grad
+tanh = _cpu.tanh
+tanh_grad = _cpu.tanh_grad
+sigmoid = _cpu.sigmoid
+sigmoid_grad = _cpu.sigmoid_grad
 relu = _cpu.relu
+relu_grad = _cpu.relu_grad
+leaky_relu = _cpu.leaky_relu
+leaky_relu_grad = _cpu.leaky_relu_grad
+elu = _cpu.elu
+elu_grad = _cpu.elu_grad
+gelu = _cpu.gelu
+gelu_grad = _cpu.gelu_grad
+silu = _cpu.silu
+silu_grad = _cpu.silu_grad
+softplus = _cpu.softplus
+softplus_grad = _cpu.softplus_grad
+mish = _cpu.mish
+mish_grad = _cpu.mish_grad

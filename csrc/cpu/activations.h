@@ -1,0 +1,189 @@
+// Computes   each elementwise function and its gradient as a functor on one vector:
+//            F::value<T>(x, parameter) and F::gradient<T>(grad_out, saved, parameter), where `saved` is
+//            the function's output for exp, tanh, sigmoid and relu, and its input for the others.
+// Layout     lanes are independent.
+// Edges      NaN passes; x * cdf(x) and the like give NaN at -infinity, as the formula does, but
+//            gradients take their limits at both infinities.
+// Resources  registers only.
+// Rounding   a few roundings on top of vector_math.h; the tests state the bound of each.
+// Tried      -
+// Source     gelu: Hendrycks and Gimpel, arXiv:1606.08415; mish: Misra, arXiv:1908.08681.
+#pragma once
+
+#include "cpu/vector_math.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+
+// Limits x to an interval outside of which every gradient here has reached its limit, so that
+// x * 0 is not NaN at an infinity.
+template <class T>
+KERNELGRAD_INLINE Vec<T> limited(Vec<T> x, T bound) {
+  return greater<T>(broadcast(-bound), lesser<T>(broadcast(bound), x));
+}
+
+struct Exp {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return exp<T>(x);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> y, Vec<T>) {
+    return grad_out * y;
+  }
+};
+
+struct Log {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return log<T>(x);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    return grad_out / x;
+  }
+};
+
+struct Tanh {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return tanh<T>(x);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> y, Vec<T>) {
+    return grad_out * fma(-y, y, broadcast(T(1)));
+  }
+};
+
+struct Sigmoid {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return sigmoid<T>(x);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> y, Vec<T>) {
+    return grad_out * (y * (T(1) - y));
+  }
+};
+
+struct Relu {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return greater<T>(Vec<T>{}, x);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> y, Vec<T>) {
+    return select<T>(y <= T(0), Vec<T>{}, grad_out);
+  }
+};
+
+struct LeakyRelu {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T> slope) {
+    return select<T>(x > T(0), x, x * slope);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T> slope) {
+    return select<T>(x > T(0), grad_out, grad_out * slope);
+  }
+};
+
+struct Elu {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T> alpha) {
+    return select<T>(x > T(0), x, alpha * expm1<T>(x));
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T> alpha) {
+    return select<T>(x > T(0), grad_out, grad_out * (alpha * exp<T>(x)));
+  }
+};
+
+struct Gelu {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return x * normal_parts<T>(x).cdf;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    constexpr T inverse_sqrt_two_pi = T(0.39894228040143267794);
+    const NormalParts<T> parts = normal_parts<T>(x);
+    const Vec<T> density = parts.exponential * inverse_sqrt_two_pi;
+    return grad_out * fma(limited<T>(x, MathConstants<T>::cdf_zero), density, parts.cdf);
+  }
+};
+
+// x / 2 (1 + tanh u) = x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+struct GeluTanh {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> twice_u(Vec<T> x) {
+    constexpr T linear = T(1.5957691216057307117), cubic = T(0.071354816272600249);
+    return x * fma(x * x, broadcast(cubic), broadcast(linear));
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    const SigmoidParts<T> parts = sigmoid_parts<T>(twice_u<T>(x));
+    return x * (parts.numerator / parts.denominator);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    constexpr T linear = T(1.5957691216057307117), thrice_cubic = T(0.21406444881780075);
+    const Vec<T> xl = limited<T>(x, T(32));
+    const SigmoidParts<T> parts = sigmoid_parts<T>(twice_u<T>(xl));
+    const Vec<T> inverse = T(1) / parts.denominator;
+    const Vec<T> s = parts.numerator * inverse, complement = parts.complement * inverse;
+    const Vec<T> slope = fma(xl * xl, broadcast(thrice_cubic), broadcast(linear));
+    return grad_out * (s * fma(xl * slope, complement, broadcast(T(1))));
+  }
+};
+
+struct Silu {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    const SigmoidParts<T> parts = sigmoid_parts<T>(x);
+    return x * parts.numerator / parts.denominator;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    const Vec<T> xl = limited<T>(x, T(800));
+    const SigmoidParts<T> parts = sigmoid_parts<T>(xl);
+    const Vec<T> inverse = T(1) / parts.denominator;
+    const Vec<T> s = parts.numerator * inverse, complement = parts.complement * inverse;
+    return grad_out * (s * fma(xl, complement, broadcast(T(1))));
+  }
+};
+
+struct Softplus {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    return greater<T>(Vec<T>{}, x) + log1p_unit<T>(exp<T>(-absolute<T>(x)));
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    return grad_out * sigmoid<T>(x);
+  }
+};
+
+// x tanh(softplus(x)) = x w / (w + 2) with w = e (e + 2), e = exp(x): no cancellation anywhere.
+struct Mish {
+  // From here on tanh(softplus(x)) rounds to 1 (and e^2 is far from overflow).
+  template <class T>
+  static constexpr T kOne = sizeof(T) == 4 ? T(20) : T(40);
+
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
+    const Vec<T> e = exp<T>(lesser<T>(broadcast(kOne<T>), x));
+    const Vec<T> w = e * (e + T(2));
+    return x * (w / (w + T(2)));
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
+    const Vec<T> xl = greater<T>(broadcast(T(-800)), lesser<T>(broadcast(kOne<T>), x));
+    const Vec<T> e = exp<T>(xl);
+    const Vec<T> w = e * (e + T(2));
+    const Vec<T> inverse = T(1) / (w + T(2));
+    const Vec<T> slope = T(4) * e * (e + T(1)) * inverse * inverse;  // of tanh(softplus(x))
+    return grad_out * fma(xl, slope, w * inverse);
+  }
+};
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
