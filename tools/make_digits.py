@@ -37,8 +37,10 @@ def main() -> None:
     labels = digits.target.astype(np.uint8)
     test_indices = stratified_test_indices(labels, TEST_IMAGES, seed=0).astype(np.uint16)
     np.savez_compressed(OUTPUT, images=images, labels=labels, test_indices=test_indices)
-    print(f"{OUTPUT}: {len(images)} images, {len(test_indices)} for testing, "
-          f"per class {np.bincount(labels[test_indices])}, {OUTPUT.stat().st_size} bytes")
+    print(
+        f"{OUTPUT}: {len(images)} images, {len(test_indices)} for testing, "
+        f"per class {np.bincount(labels[test_indices])}, {OUTPUT.stat().st_size} bytes"
+    )
 
 
 if __name__ == "__main__":
