@@ -25,7 +25,15 @@ void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved,
 
 // --- reduction ---
 
-// --- matmul ---
+// --- matmul (matmul.cpp) ---
+// Applied to a finished product or convolution, after its bias.
+enum class Activation : std::uint8_t { none, relu };
+
+// out = activation(a·b + bias). a (..., m, k) and b (..., k, n) have out's leading extents (stride 0
+// where they are broadcast) and any strides; out is (..., m, n); bias is (n,), contiguous, or null.
+std::size_t matmul_workspace_bytes(const TensorView& a, const TensorView& b);
+void matmul(const TensorView& a, const TensorView& b, const TensorView* bias, Activation activation,
+            const TensorView& out, Workspace& workspace);
 
 // --- conv2d ---
 

@@ -6,6 +6,7 @@
 
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
+#include "cpu/gemm_ukernel.h"
 
 namespace kernelgrad::cpu {
 
@@ -13,6 +14,7 @@ struct KernelTable {
   const char* isa;  // "sse2", "avx2", "avx512", "neon"
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
+  const GemmKernelSet& gemm;
 };
 
 // The table in use: the highest level that the CPU and the system support, or the one that

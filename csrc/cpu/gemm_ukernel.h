@@ -1,0 +1,67 @@
+// The contract between the users of the product kernels (gemm.h, matmul.cpp, conv2d.cpp) and
+// gemm_ukernel.cpp, gemm_pack_ukernel.cpp, which are built once per ISA level.
+//
+// Operands lie in panels: A in panels of mr rows, B in panels of nr columns. Packed panels are
+// contiguous (k steps of mr or nr values, zero-padded at the matrix's edge); an operand may also be
+// read in place, with its own strides.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/isa_levels.h"
+
+namespace kernelgrad::cpu {
+
+// C = act(A·B + bias), or C += A·B if accumulate, for one block.
+//   A(i, p) = a[(i / mr) * a_panel + (i % mr) * a_row + p * a_col]
+//   B(p, j) = b[(j / nr) * b_panel + p * b_row + j % nr]
+//   C(i, j) = c[i * c_row + j]
+// Packed A: a_row 1, a_col mr, a_panel mr * k. In place: a_panel mr * a_row.
+// Packed B: b_row nr, b_panel nr * k. In place: b_panel nr, columns adjacent in memory.
+// Exactly m x n of C is written; columns of B past n are never read, so in-place B needs no padding.
+template <class T>
+struct GemmBlock {
+  std::int64_t m, n, k;
+  const T* a;
+  std::int64_t a_row, a_col, a_panel;
+  const T* b;
+  std::int64_t b_row, b_panel;
+  T* c;
+  std::int64_t c_row;
+  bool accumulate = false;             // false: C is overwritten and never read
+  const T* bias_of_row = nullptr;      // m values, added to the finished sum
+  const T* bias_of_column = nullptr;   // n values
+  bool relu = false;                   // after the bias
+};
+
+template <class T>
+struct GemmKernels {
+  std::int64_t mr, nr;  // register tile
+  std::int64_t kc;      // longest k of one block: a constant of the level, so that sums split alike
+                        // on every machine
+  void (*block)(const GemmBlock<T>& block);
+  // Packs a matrix X(w, p) = x[w * w_stride + p * p_stride], w < count, p < k, into panels of mr
+  // (pack_a: w is a row of A) or nr (pack_b: w is a column of B) values, zero-padding the last.
+  // Writes k * (count rounded up to whole panels) values.
+  void (*pack_a)(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
+                 std::int64_t p_stride, T* panels);
+  void (*pack_b)(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
+                 std::int64_t p_stride, T* panels);
+};
+
+struct GemmKernelSet {
+  GemmKernels<float> f32;
+  GemmKernels<double> f64;
+  template <class T>
+  const GemmKernels<T>& of() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return f32;
+    } else {
+      return f64;
+    }
+  }
+};
+
+KERNELGRAD_FOR_EACH_ISA(extern const GemmKernelSet gemm_kernels;)
+
+}  // namespace kernelgrad::cpu
