@@ -46,9 +46,10 @@ GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n
   // Equal pieces, or the last one would be short: the same work in fewer, fuller tiles.
   const auto piece = [](std::int64_t total, std::int64_t most, std::int64_t unit) {
     const std::int64_t pieces = total <= most ? 1 : ceil_div(total, most);
-    return round_up(ceil_div(total, pieces), unit);  // 0 only if total is
+    return round_up(ceil_div(total, pieces), unit);
   };
   GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
+  if (m == 0 || n == 0) return plan;
   if (k > 0) plan.kc = piece(k, kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
   plan.mc = piece(m, kBlockBytes / row_bytes, kernels.mr);
