@@ -26,7 +26,6 @@ import argparse
 import contextlib
 import gc
 import importlib
-import json
 import os
 import re
 import statistics
@@ -39,6 +38,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -161,96 +162,13 @@ def ratios(timings: dict[str, Timing], rival: str) -> list[float]:
     return [theirs / ours for theirs, ours in pairs]
 
 
-class Report:
-    """Prints one row per case and keeps what --json writes."""
-
-    def __init__(self, threads: int) -> None:
-        import machine
-
-        self.machine = machine.describe(threads)
-        self.peaks = {
-            "float32_gflops": machine.fma_gflops(np.float32),
-            "float64_gflops": machine.fma_gflops(np.float64),
-            "copy_gbytes": machine.copy_gbytes(threads),
-        }
-        self.rows: list[dict[str, Any]] = []
-        about = self.machine
-        print(f"{about['cpu']}, {about['isa']}, {threads} thread(s), {about['system']}")
-        print(f"commit {about['commit']}, {about['versions']}, NumPy's BLAS {about['numpy_blas']}")
-        print(
-            "peaks: FMA {float32_gflops:.1f} GFLOP/s float32, {float64_gflops:.1f} float64; "
-            "copy {copy_gbytes:.1f} GB/s".format(**self.peaks)
-        )
-        print(
-            f"{'case':38s} {'best':>10s} {'median':>10s} {'spread':>6s} {'rate':>13s} {'peak':>5s}"
-            "  times the speed of each rival: median round (slowest round)",
-            flush=True,
-        )
-
-    def add(self, case: Case, timings: dict[str, Timing]) -> None:
-        ours = timings[OURS]
-        rate, share = self._rate(case, ours.best)
-        versus = {rival: ratios(timings, rival) for rival in timings if rival != OURS}
-        self.rows.append(
-            {
-                "case": case.name,
-                "seconds": {
-                    rival: {
-                        "best": t.best,
-                        "median": t.median,
-                        "spread": t.spread,
-                        "rounds": t.fastest,
-                    }
-                    for rival, t in timings.items()
-                },
-                "flops": case.flops,
-                "bytes": case.bytes,
-                "share_of_peak": share,
-                "ratios": versus,
-            }
-        )
-        columns = "  ".join(
-            f"{rival} {statistics.median(r):.2f} ({min(r):.2f})" for rival, r in versus.items()
-        )
-        shown = f"{share:4.0%}" if share is not None else ""
-        print(
-            f"{case.name:38s} {_time(ours.best):>10s} {_time(ours.median):>10s} "
-            f"{ours.spread:6.0%} {rate:>13s} {shown:>5s}  {columns}",
-            flush=True,
-        )
-
-    def _rate(self, case: Case, seconds: float) -> tuple[str, float | None]:
-        """GFLOP/s or GB/s, and the share of the measured peak; flops decide where both are set."""
-        if case.flops:
-            gflops = case.flops / seconds / 1e9
-            peak = self.peaks[f"{np.dtype(case.dtype).name}_gflops"]
-            return f"{gflops:.4g} GFLOP/s", gflops / peak
-        if case.bytes:
-            gbytes = case.bytes / seconds / 1e9
-            return f"{gbytes:.4g} GB/s", gbytes / self.peaks["copy_gbytes"]
-        return "", None
-
-    def geometric_means(self, label: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Prints the geometric mean of each rival's ratio over the rows, round by round."""
-        for rival in rows[0]["ratios"] if rows else ():
-            per_round = zip(*(row["ratios"][rival] for row in rows), strict=True)
-            means = [statistics.geometric_mean(values) for values in per_round]
-            middle, low = statistics.median(means), min(means)
-            print(f"{label}, geometric mean: {rival} {middle:.2f} ({low:.2f})")
-
-    def write(self, path: Path) -> None:
-        document = {"machine": self.machine, "peaks": self.peaks, "cases": self.rows}
-        path.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if seconds * scale >= 1:
-            return f"{seconds * scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
 _rivals: set[str] | None = None  # None: all that are installed
+
+
+def only_rivals(names: Iterable[str]) -> None:
+    """Leaves out every rival that is not among the names, in whatever is built after this."""
+    global _rivals
+    _rivals = set(names)
 
 
 def arguments(description: str | None = None) -> argparse.Namespace:
@@ -276,8 +194,8 @@ def prepare(options: argparse.Namespace) -> None:
     BLAS and OpenMP read their variables once, when they are loaded; a forced OpenBLAS kernel
     (OPENBLAS_CORETYPE) would make NumPy a weaker rival than it is.
     """
-    global _rivals
-    _rivals = None if options.rivals is None else set(options.rivals.split(","))
+    if options.rivals is not None:
+        only_rivals(options.rivals.split(","))
     environment = {k: v for k, v in os.environ.items() if k not in _FORCED_BLAS}
     for name in (
         "OPENBLAS_NUM_THREADS",
@@ -314,15 +232,16 @@ def _no_collection() -> Any:
 
 def run(cases: Iterable[Case], options: argparse.Namespace, report: Report) -> list[dict[str, Any]]:
     """Verifies, times and reports the cases that --only selects; returns their rows."""
-    first = len(report.rows)
+    rows = []
     for case in cases:
         if not re.search(options.only, case.name):
             continue
         verify(case)
         with _no_collection():
             timings = measure(case, options.rounds, options.budget)
-        report.add(case, timings)
-    return report.rows[first:]
+        versus = {rival: ratios(timings, rival) for rival in timings if rival != OURS}
+        rows.append(report.add(case, timings, versus))
+    return rows
 
 
 def main(cases: Callable[[], Iterable[Case]], description: str | None = None) -> None:
@@ -330,5 +249,4 @@ def main(cases: Callable[[], Iterable[Case]], description: str | None = None) ->
     prepare(options)
     report = Report(options.threads)
     run(cases(), options, report)
-    if options.json:
-        report.write(options.json)
+    report.finish(options.json)

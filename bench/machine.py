@@ -27,7 +27,7 @@ def describe(threads: int) -> dict[str, Any]:
         "threads": threads,
         "cpus_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": platform.platform(),
-        "compiler": getattr(_cpu, "__compiler__", None),
+        "compiler": _cpu.compiler,
         "python": platform.python_version(),
         "commit": _commit(),
         "versions": _versions(),
@@ -85,8 +85,8 @@ def _numpy_blas() -> str | None:
     return None
 
 
-def fma_gflops(dtype: Any = np.float32) -> float:
-    """The ISA level's peak: the best rate of FMAs between registers, on every thread of the pool."""
+def fma_gflops(dtype: Any, repeats: int) -> float:
+    """The ISA level's peak: the best rate of FMAs between registers, all threads at work."""
     rounds, best = 1000, 0.0
     elapsed = 0.0
     while elapsed < 0.005:
@@ -94,14 +94,14 @@ def fma_gflops(dtype: Any = np.float32) -> float:
         start = time.perf_counter()
         _cpu.fma_peak(rounds, np.dtype(dtype))
         elapsed = time.perf_counter() - start
-    for _ in range(20):
+    for _ in range(repeats):
         start = time.perf_counter()
         flops = _cpu.fma_peak(rounds, np.dtype(dtype))
         best = max(best, flops / (time.perf_counter() - start))
     return best / 1e9
 
 
-def copy_gbytes(threads: int) -> float:
+def copy_gbytes(threads: int, repeats: int) -> float:
     """The best rate of copying memory that no cache holds, read and written bytes both counted."""
     size = 1 << 25  # 32 Mi float32 in all, 128 MiB: past any last-level cache that one user gets
     source, target = np.ones(size, np.float32), np.empty(size, np.float32)
@@ -109,7 +109,7 @@ def copy_gbytes(threads: int) -> float:
         zip(np.array_split(source, threads), np.array_split(target, threads), strict=True)
     )
     best = 0.0
-    for _ in range(8):
+    for _ in range(repeats):
         workers = [threading.Thread(target=np.copyto, args=(t, s)) for s, t in pieces[1:]]
         start = time.perf_counter()
         for worker in workers:
