@@ -12,6 +12,10 @@
 #define KERNELGRAD_BACKEND cpu
 #endif
 
+namespace kernelgrad {
+enum class Reduction : std::uint8_t { sum, mean, max, min, var };
+}
+
 namespace kernelgrad::KERNELGRAD_BACKEND {
 
 // --- elementwise (elementwise.cpp) ---
@@ -24,6 +28,11 @@ void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved,
 // --- softmax, softmax_cross_entropy ---
 
 // --- reduction ---
+// x of any strides; bit i of `axes` says that axis i is reduced; out has the other axes. max and min
+// need at least one element each. var divides by max(0, elements - correction).
+std::size_t reduce_workspace_bytes(Reduction op, const TensorView& x, std::uint32_t axes);
+void reduce(Reduction op, const TensorView& x, std::uint32_t axes, double correction,
+            const TensorView& out, Workspace& workspace);
 
 // --- matmul (matmul.cpp) ---
 // Applied to a finished product or convolution, after its bias.

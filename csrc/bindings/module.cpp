@@ -18,4 +18,5 @@ PYBIND11_MODULE(_cpu, m) {
   kernelgrad::num_threads();
   kernelgrad::bindings::bind_runtime(m);
   kernelgrad::bindings::bind_elementwise(m);
+  kernelgrad::bindings::bind_reduction(m);
 }

@@ -7,6 +7,7 @@
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
+#include "cpu/reduction_ukernel.h"
 
 namespace kernelgrad::cpu {
 
@@ -15,6 +16,7 @@ struct KernelTable {
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
+  const ReductionKernels& reduction;
 };
 
 // The table in use: the highest level that the CPU and the system support, or the one that

@@ -21,6 +21,7 @@
 #endif
 
 #define KERNELGRAD_INLINE inline __attribute__((always_inline))
+#define KERNELGRAD_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 

@@ -30,3 +30,10 @@ softplus = _cpu.softplus
 softplus_grad = _cpu.softplus_grad
 mish = _cpu.mish
 mish_grad = _cpu.mish_grad
+
+# --- reductions ---
+sum = _cpu.sum
+mean = _cpu.mean
+max = _cpu.max
+min = _cpu.min
+var = _cpu.var

@@ -1,0 +1,191 @@
+// Computes   folds (sum, sum of squared deviations, max, min) of contiguous rows, and of the columns of
+//            a row-major block.
+// Layout     unit stride within a row; any row stride, any alignment.
+// Edges      n == 0 gives the fold's identity (rows only); tails are masked.
+// Resources  rows: 2 x kAccumulators registers; columns: the output row in L1 as accumulator.
+// Rounding   a term passes through at most kSteps + n / (kSteps kAccumulators lanes) + 2 + log2(lanes)
+//            additions in a row of n, and 3 + n / kRowGroup + 1 in a column of n; squared deviations
+//            have two roundings more.
+// Tried      -
+// Source     -
+#include "cpu/reduction_ukernel.h"
+
+#include "cpu/simd.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace {
+
+constexpr int kAccumulators = 4;
+constexpr int kSteps = 64;    // additions to one accumulator before it joins the row's total
+constexpr int kRowGroup = 8;  // rows that join pairwise before they meet the column's total
+
+struct Sum {
+  template <class T>
+  static constexpr T identity = T(0);
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> x, Vec<T>) {
+    return x;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
+    return a + b;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
+    return a + b;
+  }
+};
+
+struct CentredSquares : Sum {
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> x, Vec<T> centre) {
+    return (x - centre) * (x - centre);
+  }
+};
+
+struct Max {
+  template <class T>
+  static constexpr T identity = T(-__builtin_inf());
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> x, Vec<T>) {
+    return x;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
+    return select<T>((b > a) | (b != b), b, a);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
+    return b > a || b != b ? b : a;
+  }
+};
+
+struct Min {
+  template <class T>
+  static constexpr T identity = T(__builtin_inf());
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> x, Vec<T>) {
+    return x;
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
+    return select<T>((b < a) | (b != b), b, a);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
+    return b < a || b != b ? b : a;
+  }
+};
+
+template <class Fold, class T>
+KERNELGRAD_INLINE T fold_lanes(Vec<T> v) {
+  T lanes[kLanes<T>];
+  store<T>(lanes, v);
+#pragma GCC unroll 4
+  for (int width = kLanes<T> / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < width; ++i) lanes[i] = Fold::template join_scalars<T>(lanes[i], lanes[i + width]);
+  }
+  return lanes[0];
+}
+
+// The term of the first n lanes; the others hold the fold's identity.
+template <class Fold, class T>
+KERNELGRAD_INLINE Vec<T> partial_term(const T* x, std::int64_t n, Vec<T> centre) {
+  T lanes[kLanes<T>];
+  store<T>(lanes, Fold::template term<T>(load_partial(x, n), centre));
+  return load_partial<T>(lanes, n, Fold::template identity<T>);
+}
+
+template <class Fold, class T>
+KERNELGRAD_INLINE T fold_row(std::int64_t n, const T* x, Vec<T> centre) {
+  constexpr std::int64_t step = kAccumulators * kLanes<T>;
+  Vec<T> total[kAccumulators];
+  for (Vec<T>& v : total) v = broadcast(Fold::template identity<T>);
+  std::int64_t i = 0;
+  while (i + step <= n) {
+    const std::int64_t steps = (n - i) / step < kSteps ? (n - i) / step : kSteps;
+    Vec<T> part[kAccumulators];
+    for (Vec<T>& v : part) v = broadcast(Fold::template identity<T>);
+    for (const std::int64_t end = i + steps * step; i < end; i += step) {
+      for (int a = 0; a < kAccumulators; ++a) {
+        part[a] = Fold::template join<T>(
+            part[a], Fold::template term<T>(load(x + i + a * kLanes<T>), centre));
+      }
+    }
+    for (int a = 0; a < kAccumulators; ++a) total[a] = Fold::template join<T>(total[a], part[a]);
+  }
+  for (int a = 0; i + kLanes<T> <= n; ++a, i += kLanes<T>) {
+    total[a] = Fold::template join<T>(total[a], Fold::template term<T>(load(x + i), centre));
+  }
+  if (i < n) {
+    total[kAccumulators - 1] = Fold::template join<T>(total[kAccumulators - 1],
+                                                      partial_term<Fold, T>(x + i, n - i, centre));
+  }
+  return fold_lanes<Fold, T>(Fold::template join<T>(Fold::template join<T>(total[0], total[1]),
+                                                    Fold::template join<T>(total[2], total[3])));
+}
+
+template <class Fold, class T>
+void fold_rows(std::int64_t rows, std::int64_t n, std::int64_t row_stride, const T* x,
+               const T* centre, std::int64_t centre_stride, T* out) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const T c = centre != nullptr ? centre[i * centre_stride] : T(0);
+    out[i] = fold_row<Fold, T>(n, x + i * row_stride, broadcast(c));
+  }
+}
+
+// The columns at one vector of kRowGroup rows, joined pairwise; Loader reads one row's vector.
+template <class Fold, class T, class Loader>
+KERNELGRAD_INLINE Vec<T> fold_row_group(Vec<T> centre, Loader&& row) {
+  Vec<T> v[kRowGroup];
+  for (int i = 0; i < kRowGroup; ++i) v[i] = Fold::template term<T>(row(i), centre);
+  for (int width = kRowGroup / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) v[i] = Fold::template join<T>(v[i], v[i + width]);
+  }
+  return v[0];
+}
+
+template <class Fold, class T>
+void fold_columns(std::int64_t n, std::int64_t columns, std::int64_t row_stride, const T* x,
+                  const T* centre, T* out) {
+  const T identity = Fold::template identity<T>;
+  for (std::int64_t i = 0; i < n;) {
+    const T* rows = x + i * row_stride;
+    const bool first = i == 0, grouped = i + kRowGroup <= n;
+    const auto total_of = [&](auto&& load_vector, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
+      const Vec<T> c = centre != nullptr ? load_vector(centre + j) : Vec<T>{};
+      const Vec<T> total = first ? broadcast(identity) : load_vector(out + j);
+      if (!grouped) {
+        return Fold::template join<T>(total, Fold::template term<T>(load_vector(rows + j), c));
+      }
+      return Fold::template join<T>(
+          total, fold_row_group<Fold, T>(c, [&](int k) KERNELGRAD_LAMBDA_INLINE {
+            return load_vector(rows + k * row_stride + j);
+          }));
+    };
+    std::int64_t j = 0;
+    for (; j + kLanes<T> <= columns; j += kLanes<T>) {
+      store<T>(out + j, total_of([](const T* p) KERNELGRAD_LAMBDA_INLINE { return load(p); }, j));
+    }
+    if (const std::int64_t rest = columns - j; rest > 0) {
+      const auto load_rest = [&](const T* p) KERNELGRAD_LAMBDA_INLINE {
+        return load_partial(p, rest);
+      };
+      store_partial<T>(out + j, total_of(load_rest, j), rest);
+    }
+    i += grouped ? kRowGroup : 1;
+  }
+}
+
+template <class T>
+constexpr ReductionFunctions<T> kFunctions = {
+    {fold_rows<Sum, T>, fold_rows<CentredSquares, T>, fold_rows<Max, T>, fold_rows<Min, T>},
+    {fold_columns<Sum, T>, fold_columns<CentredSquares, T>, fold_columns<Max, T>,
+     fold_columns<Min, T>}};
+
+}  // namespace
+
+const ReductionKernels reduction_kernels = {kFunctions<float>, kFunctions<double>};
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
