@@ -48,6 +48,7 @@ _ARRAYS = "Sequence[Array]"
 _EXTENTS = "int | Sequence[int]"
 OBJECT_PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("a", "b", "x", "y", "w", "bias", "weight", "out", "grad_out"), _ARRAY),
+    "axis": f"{_EXTENTS} | None",
 }
 OBJECT_RESULTS: dict[str, str] = {}  # functions that return anything but one array
 

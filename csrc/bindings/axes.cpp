@@ -9,8 +9,9 @@ int parse_axis(const char* op, py::handle axis, int ndim) {
     raise_type_error(op, "axis is " + std::string(py::repr(axis)) + "; need integers.");
   }
   if (value < -ndim || value >= ndim) {
-    raise_value_error(op, "axis " + std::string(py::str(axis)) + " is out of range for an array with " +
-                              std::to_string(ndim) + (ndim == 1 ? " axis." : " axes."));
+    raise_value_error(op, "axis " + std::string(py::str(axis)) +
+                              " is out of range for an array with " + std::to_string(ndim) +
+                              (ndim == 1 ? " axis." : " axes."));
   }
   return static_cast<int>(value < 0 ? value + ndim : value);
 }

@@ -10,9 +10,8 @@ namespace {
 py::object unary(UnaryOp op, const char* name, py::handle x, double parameter, py::handle out) {
   const Input input(x, name, "x", Layout::contiguous);
   Output output(out, name, input->dtype, sizes_of(input.view()), {&input});
-  without_gil(input->size(), [&] {
-    KERNELGRAD_BACKEND::unary(op, input.view(), parameter, output.view());
-  });
+  without_gil(input->size(),
+              [&] { KERNELGRAD_BACKEND::unary(op, input.view(), parameter, output.view()); });
   return output.finish();
 }
 
@@ -21,8 +20,8 @@ py::object unary_grad(UnaryOp op, const char* name, py::handle grad_out, const c
   const Input grad(grad_out, name, "grad_out", Layout::contiguous);
   const Input value(saved, name, saved_name, Layout::contiguous);
   if (grad->dtype != value->dtype) {
-    raise_type_error(name, std::string("dtypes differ: grad_out ") + dtype_name(grad->dtype) + ", " +
-                               saved_name + " " + dtype_name(value->dtype) +
+    raise_type_error(name, std::string("dtypes differ: grad_out ") + dtype_name(grad->dtype) +
+                               ", " + saved_name + " " + dtype_name(value->dtype) +
                                "; convert one of them with astype.");
   }
   if (!std::ranges::equal(sizes_of(grad.view()), sizes_of(value.view()))) {
@@ -62,9 +61,8 @@ std::string grad_doc(const Description& d) {
 
 void bind_plain(py::module_& m, const Description& d) {
   m.def(
-      d.name,
-      [d](py::handle x, py::handle out) { return unary(d.op, d.name, x, 0, out); }, py::arg("x"),
-      py::kw_only(), py::arg("out") = py::none(), value_doc(d).c_str());
+      d.name, [d](py::handle x, py::handle out) { return unary(d.op, d.name, x, 0, out); },
+      py::arg("x"), py::kw_only(), py::arg("out") = py::none(), value_doc(d).c_str());
   m.def(
       d.grad_name,
       [d](py::handle grad_out, py::handle saved, py::handle out) {
@@ -78,7 +76,9 @@ void bind_with_parameter(py::module_& m, const Description& d, const char* param
                          double standard) {
   m.def(
       d.name,
-      [d](py::handle x, double value, py::handle out) { return unary(d.op, d.name, x, value, out); },
+      [d](py::handle x, double value, py::handle out) {
+        return unary(d.op, d.name, x, value, out);
+      },
       py::arg("x"), py::arg(parameter) = standard, py::kw_only(), py::arg("out") = py::none(),
       value_doc(d).c_str());
   m.def(
@@ -141,11 +141,11 @@ void bind_elementwise(py::module_& m) {
                        "x where x > 0, else negative_slope * x.",
                        "grad_out where x > 0, else negative_slope * grad_out."},
                       "negative_slope", 0.01);
-  bind_with_parameter(m,
-                      {UnaryOp::elu, "elu", "elu_grad", "x",
-                       "x where x > 0, else alpha * (exp(x) - 1).",
-                       "grad_out where x > 0, else grad_out * alpha * exp(x)."},
-                      "alpha", 1.0);
+  bind_with_parameter(
+      m,
+      {UnaryOp::elu, "elu", "elu_grad", "x", "x where x > 0, else alpha * (exp(x) - 1).",
+       "grad_out where x > 0, else grad_out * alpha * exp(x)."},
+      "alpha", 1.0);
   bind_gelu(m, {UnaryOp::gelu, "gelu", "gelu_grad", "x",
                 "x * cdf(x) with the normal distribution's cdf, or (approximate='tanh') "
                 "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))).",

@@ -30,11 +30,14 @@ py::object reduce(Reduction op, const char* name, py::handle x, py::handle axis,
 }
 
 constexpr const char* kRest =
-    "\n  Shapes: x any, any strides; axis None (all), an integer or a tuple; the reduced axes are dropped, "
+    "\n  Shapes: x any, any strides; axis None (all), an integer or a tuple; the reduced axes are "
+    "dropped, "
     "or of extent 1 with keepdims.\n"
     "  Dtypes: float32 or float64, kept.\n"
-    "  Numerics: a fixed order of additions that depends on shape and strides alone; NaN propagates.\n"
-    "  Raises: TypeError for another type or dtype; ValueError for an axis out of range or an unfit out";
+    "  Numerics: a fixed order of additions that depends on shape and strides alone; NaN "
+    "propagates.\n"
+    "  Raises: TypeError for another type or dtype; ValueError for an axis out of range or an "
+    "unfit out";
 
 void bind_reduction(py::module_& m, Reduction op, const char* name, const std::string& doc) {
   m.def(
@@ -54,11 +57,14 @@ void bind_reduction(py::module_& m) {
                  "Sum over axes; 0 where there is nothing to add." + rest + ".");
   bind_reduction(m, Reduction::mean, "mean",
                  "Mean over axes; NaN where there is nothing to average." + rest + ".");
-  bind_reduction(m, Reduction::max, "max", "Largest element over axes." + rest + " or no elements.");
-  bind_reduction(m, Reduction::min, "min", "Smallest element over axes." + rest + " or no elements.");
+  bind_reduction(m, Reduction::max, "max",
+                 "Largest element over axes." + rest + " or no elements.");
+  bind_reduction(m, Reduction::min, "min",
+                 "Smallest element over axes." + rest + " or no elements.");
   const std::string var_doc =
       "Variance over axes: the sum of squared deviations from the mean, found first, over "
-      "max(0, n - correction)." + rest + ".";
+      "max(0, n - correction)." +
+      rest + ".";
   m.def(
       "var",
       [](py::handle x, py::handle axis, double correction, bool keepdims, py::handle out) {

@@ -1,6 +1,7 @@
 // Computes   each elementwise function and its gradient as a functor on one vector:
-//            F::value<T>(x, parameter) and F::gradient<T>(grad_out, saved, parameter), where `saved` is
-//            the function's output for exp, tanh, sigmoid and relu, and its input for the others.
+//            F::value<T>(x, parameter) and F::gradient<T>(grad_out, saved, parameter), where
+//            `saved` is the function's output for exp, tanh, sigmoid and relu, and its input for
+//            the others.
 // Layout     lanes are independent.
 // Edges      NaN passes; x * cdf(x) and the like give NaN at -infinity, as the formula does, but
 //            gradients take their limits at both infinities.

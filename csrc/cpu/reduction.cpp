@@ -1,11 +1,12 @@
 // Reductions over any axes of an array with any strides.
 //
-// The axes are brought into memory order and merged where they can be; then one reduced axis at a time
-// is folded, the innermost first, either along contiguous rows or as column sums, into a contiguous
-// intermediate result. A long axis is folded in segments whose results form an axis of their own. So
-// every sum's order is a function of shape and strides alone, and each stage reads its input once.
-// A term passes through at most 72 + log2(lanes) additions per stage (see reduction_ukernel.cpp for
-// segments of the lengths below), of which an axis of n has 1 + log_512(n) at most.
+// The axes are brought into memory order and merged where they can be; then one reduced axis at a
+// time is folded, the innermost first, either along contiguous rows or as column sums, into a
+// contiguous intermediate result. A long axis is folded in segments whose results form an axis of
+// their own. So every sum's order is a function of shape and strides alone, and each stage reads
+// its input once. A term passes through at most 72 + log2(lanes) additions per stage (see
+// reduction_ukernel.cpp for segments of the lengths below), of which an axis of n has 1 +
+// log_512(n) at most.
 #include <algorithm>
 
 #include "common/thread_pool.h"
@@ -98,13 +99,15 @@ void run_columns(const ReductionStage& stage, Fold fold, const T* x, const T* ce
       const std::int64_t n = std::min(stage.segment_length, stage.n - first);
       const Offsets at = offsets_of(stage, stage.outer_count, segment / stage.segments);
       kernel(n, std::min(kColumnBlock, stage.columns - j), stage.stride,
-             x + at.in + first * stage.stride + j, centre == nullptr ? nullptr : centre + at.centre + j,
+             x + at.in + first * stage.stride + j,
+             centre == nullptr ? nullptr : centre + at.centre + j,
              out + segment * stage.columns + j);
     }
   });
 }
 
-// Runs all stages, the first with `first` and the later ones with `later`; gives where the result lies.
+// Runs all stages, the first with `first` and the later ones with `later`; gives where the result
+// lies.
 template <class T>
 const T* run_stages(const ReductionPlan& plan, const T* x, Fold first, Fold later, const T* centre,
                     T* result, T* scratch) {

@@ -63,8 +63,9 @@ void plan_stage(Axis* list, int& count, int folded, ReductionStage& stage) {
   stage.n = axis.size;
   stage.stride = axis.stride;
   stage.columns = columns ? list[count - 1].size : 0;
-  const std::int64_t length =
-      columns ? kColumnSegment : axis.stride == 1 ? kRowSegment : kStridedSegment;
+  const std::int64_t length = columns            ? kColumnSegment
+                              : axis.stride == 1 ? kRowSegment
+                                                 : kStridedSegment;
   stage.segment_length = std::min(length, axis.size);
   stage.segments = (axis.size + length - 1) / length;
   stage.units = stage.segments;

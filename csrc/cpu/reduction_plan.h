@@ -7,18 +7,20 @@
 
 namespace kernelgrad::cpu {
 
-constexpr std::int64_t kRowSegment = 1 << 15;     // elements of a contiguous row folded at once
-constexpr std::int64_t kStridedSegment = 1 << 10;  // elements of a strided row, gathered on the stack
-constexpr std::int64_t kColumnSegment = 1 << 9;   // rows of a column fold
-constexpr std::int64_t kColumnBlock = 1 << 10;    // columns of a column fold: the accumulators fit in L1
+constexpr std::int64_t kRowSegment = 1 << 15;  // elements of a contiguous row folded at once
+constexpr std::int64_t kStridedSegment = 1
+                                         << 10;  // elements of a strided row, gathered on the stack
+constexpr std::int64_t kColumnSegment = 1 << 9;  // rows of a column fold
+constexpr std::int64_t kColumnBlock =
+    1 << 10;  // columns of a column fold: the accumulators fit in L1
 
 struct ReductionAxis {
   std::int64_t size = 1, stride = 0;
   std::int64_t centre_stride = 0;  // in the array of means, which has the kept axes in memory order
 };
 
-// One pass: folds an axis of n in segments, for every index of the outer axes, into a contiguous array
-// of shape (outer..., segments) or, for a column fold, (outer..., segments, columns).
+// One pass: folds an axis of n in segments, for every index of the outer axes, into a contiguous
+// array of shape (outer..., segments) or, for a column fold, (outer..., segments, columns).
 struct ReductionStage {
   std::int64_t n, stride;  // the folded axis
   std::int64_t segments, segment_length;

@@ -1,11 +1,13 @@
-// Computes   folds (sum, sum of squared deviations, max, min) of contiguous rows, and of the columns of
+// Computes   folds (sum, sum of squared deviations, max, min) of contiguous rows, and of the
+// columns of
 //            a row-major block.
 // Layout     unit stride within a row; any row stride, any alignment.
 // Edges      n == 0 gives the fold's identity (rows only); tails are masked.
 // Resources  rows: 2 x kAccumulators registers; columns: the output row in L1 as accumulator.
-// Rounding   a term passes through at most kSteps + n / (kSteps kAccumulators lanes) + 2 + log2(lanes)
-//            additions in a row of n, and 3 + n / kRowGroup + 1 in a column of n; squared deviations
-//            have two roundings more.
+// Rounding   a term passes through at most kSteps + n / (kSteps kAccumulators lanes) + 2 +
+// log2(lanes)
+//            additions in a row of n, and 3 + n / kRowGroup + 1 in a column of n; squared
+//            deviations have two roundings more.
 // Tried      -
 // Source     -
 #include "cpu/reduction_ukernel.h"
@@ -84,7 +86,8 @@ KERNELGRAD_INLINE T fold_lanes(Vec<T> v) {
 #pragma GCC unroll 4
   for (int width = kLanes<T> / 2; width > 0; width /= 2) {
 #pragma GCC unroll 8
-    for (int i = 0; i < width; ++i) lanes[i] = Fold::template join_scalars<T>(lanes[i], lanes[i + width]);
+    for (int i = 0; i < width; ++i)
+      lanes[i] = Fold::template join_scalars<T>(lanes[i], lanes[i + width]);
   }
   return lanes[0];
 }
@@ -159,19 +162,18 @@ void fold_columns(std::int64_t n, std::int64_t columns, std::int64_t row_stride,
       if (!grouped) {
         return Fold::template join<T>(total, Fold::template term<T>(load_vector(rows + j), c));
       }
-      return Fold::template join<T>(
-          total, fold_row_group<Fold, T>(c, [&](int k) KERNELGRAD_LAMBDA_INLINE {
-            return load_vector(rows + k * row_stride + j);
-          }));
+      return Fold::template join<T>(total,
+                                    fold_row_group<Fold, T>(c, [&](int k) KERNELGRAD_LAMBDA_INLINE {
+                                      return load_vector(rows + k * row_stride + j);
+                                    }));
     };
     std::int64_t j = 0;
     for (; j + kLanes<T> <= columns; j += kLanes<T>) {
       store<T>(out + j, total_of([](const T* p) KERNELGRAD_LAMBDA_INLINE { return load(p); }, j));
     }
     if (const std::int64_t rest = columns - j; rest > 0) {
-      const auto load_rest = [&](const T* p) KERNELGRAD_LAMBDA_INLINE {
-        return load_partial(p, rest);
-      };
+      const auto load_rest = [&](const T* p)
+                                 KERNELGRAD_LAMBDA_INLINE { return load_partial(p, rest); };
       store_partial<T>(out + j, total_of(load_rest, j), rest);
     }
     i += grouped ? kRowGroup : 1;

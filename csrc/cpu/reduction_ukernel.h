@@ -7,7 +7,8 @@
 
 namespace kernelgrad::cpu {
 
-// What a kernel folds: x, (x - centre)^2, or the largest or smallest x (a NaN wins over any number).
+// What a kernel folds: x, (x - centre)^2, or the largest or smallest x (a NaN wins over any
+// number).
 enum class Fold : std::uint8_t { sum, centred_squares, max, min };
 constexpr int kFolds = 4;
 

@@ -50,8 +50,8 @@ struct Lanes<double> {
   typedef std::uint64_t Bits __attribute__((vector_size(kVectorBytes)));
 };
 
-// Floating-point vector, and the integer vectors of the same lanes: Mask as a comparison gives it (-1
-// or 0), Bits for work on the representation.
+// Floating-point vector, and the integer vectors of the same lanes: Mask as a comparison gives it
+// (-1 or 0), Bits for work on the representation.
 template <class T>
 using Vec = typename Lanes<T>::Vector;
 template <class T>
@@ -173,8 +173,8 @@ KERNELGRAD_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
   return mask ? a : b;
 }
 
-// The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets a
-// clamp by constants, lesser(bound, x), pass a NaN in x on).
+// The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets
+// a clamp by constants, lesser(bound, x), pass a NaN in x on).
 template <class T>
 KERNELGRAD_INLINE Vec<T> lesser(Vec<T> a, Vec<T> b) {
   return select<T>(a < b, a, b);
@@ -185,18 +185,26 @@ KERNELGRAD_INLINE Vec<T> greater(Vec<T> a, Vec<T> b) {
 }
 
 #if defined(__AVX512F__)
-KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) { return Vec<float>(_mm512_sqrt_ps(__m512(v))); }
+KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {
+  return Vec<float>(_mm512_sqrt_ps(__m512(v)));
+}
 KERNELGRAD_INLINE Vec<double> square_root(Vec<double> v) {
   return Vec<double>(_mm512_sqrt_pd(__m512d(v)));
 }
 #elif defined(__AVX2__)
-KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) { return Vec<float>(_mm256_sqrt_ps(__m256(v))); }
+KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {
+  return Vec<float>(_mm256_sqrt_ps(__m256(v)));
+}
 KERNELGRAD_INLINE Vec<double> square_root(Vec<double> v) {
   return Vec<double>(_mm256_sqrt_pd(__m256d(v)));
 }
 #elif defined(__x86_64__)
-KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) { return Vec<float>(_mm_sqrt_ps(__m128(v))); }
-KERNELGRAD_INLINE Vec<double> square_root(Vec<double> v) { return Vec<double>(_mm_sqrt_pd(__m128d(v))); }
+KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {
+  return Vec<float>(_mm_sqrt_ps(__m128(v)));
+}
+KERNELGRAD_INLINE Vec<double> square_root(Vec<double> v) {
+  return Vec<double>(_mm_sqrt_pd(__m128d(v)));
+}
 #elif defined(__aarch64__)
 KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {
   return Vec<float>(vsqrtq_f32(float32x4_t(v)));

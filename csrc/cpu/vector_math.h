@@ -1,11 +1,15 @@
-// Computes   exp, log, log1p, expm1, tanh, sigmoid and the normal distribution's cdf of a vector, for
+// Computes   exp, log, log1p, expm1, tanh, sigmoid and the normal distribution's cdf of a vector,
+// for
 //            float and double, from one template each.
 // Layout     lanes are independent, so a value's result is the same bits in the body and in a tail.
-// Edges      NaN passes; infinities, zeros, subnormals and overflow as IEEE 754 says, except where a
+// Edges      NaN passes; infinities, zeros, subnormals and overflow as IEEE 754 says, except where
+// a
 //            function's comment narrows its domain.
 // Resources  registers only.
-// Rounding   largest error in units in the last place, with FMA / without (SSE2), as the tests assert:
-//            exp 1 / 1, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal result: + 1).
+// Rounding   largest error in units in the last place, with FMA / without (SSE2), as the tests
+// assert:
+//            exp 1 / 1, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal result:
+//            + 1).
 // Tried      -
 // Source     polynomials fitted here (Chebyshev interpolation at 40 digits); the logarithm's use of
 //            s = f / (2 + f) is that of P. T. P. Tang, ACM TOMS 16 (1990).
@@ -47,9 +51,9 @@ struct MathConstants<float> {
   // (x + c) exp(x^2/2) (1 - cdf(x)) as a polynomial in (x - c) / (x + c) on 0 <= x <= cdf_zero
   static constexpr float cdf_centre = 4.75f;
   static constexpr float cdf_terms[] = {
-      0.76641629246508264441f,   -0.65358932239764969567f,    0.47206332020437763809f,
-      -0.28418491412251045284f,  0.13812553836084344603f,     -0.050608999068705817231f,
-      0.011444355167023504431f,  0.000085517982163703947456f, -0.0011712473651565723524f,
+      0.76641629246508264441f,    -0.65358932239764969567f,    0.47206332020437763809f,
+      -0.28418491412251045284f,   0.13812553836084344603f,     -0.050608999068705817231f,
+      0.011444355167023504431f,   0.000085517982163703947456f, -0.0011712473651565723524f,
       0.00031198822353036946885f, 0.00013601180182512012363f};
 };
 
@@ -72,14 +76,15 @@ struct MathConstants<double> {
   static constexpr double exp_flush = -708.3964185322641;
   static constexpr double tanh_one = 20.0;
   static constexpr double cdf_zero = 39.0;
-  static constexpr double exp_terms[] = {
-      0.50000000000000010233,    0.16666666666666667454,   0.041666666666624086845,
-      0.0083333333333300586774,  0.0013888888917234205793, 0.00019841269863069373172,
-      0.000024801521264122018574, 2.7557268435517562184e-6, 2.7620103584886964361e-7,
-      2.5100397137931662895e-8};
-  static constexpr double log_terms[] = {
-      0.66666666666666696883, 0.39999999999899443233, 0.28571428626003268742, 0.22222211130259877029,
-      0.18182889455674946039, 0.15331710618210771568, 0.14616585424888621989};
+  static constexpr double exp_terms[] = {0.50000000000000010233,     0.16666666666666667454,
+                                         0.041666666666624086845,    0.0083333333333300586774,
+                                         0.0013888888917234205793,   0.00019841269863069373172,
+                                         0.000024801521264122018574, 2.7557268435517562184e-6,
+                                         2.7620103584886964361e-7,   2.5100397137931662895e-8};
+  static constexpr double log_terms[] = {0.66666666666666696883, 0.39999999999899443233,
+                                         0.28571428626003268742, 0.22222211130259877029,
+                                         0.18182889455674946039, 0.15331710618210771568,
+                                         0.14616585424888621989};
   static constexpr double cdf_centre = 6.0;
   static constexpr double cdf_terms[] = {
       0.77735177189336219336,      -0.70100902959086552432,    0.56896889181478290493,
@@ -178,8 +183,8 @@ KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
   return scale_by_power<T>(T(1) + expm1_reduced<T>(a.r), a.n);
 }
 
-// exp for x <= 0 or NaN where results below the smallest normal number may be 0: softmax's exponential.
-// It never makes a subnormal, on which some processors stall.
+// exp for x <= 0 or NaN where results below the smallest normal number may be 0: softmax's
+// exponential. It never makes a subnormal, on which some processors stall.
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   using C = MathConstants<T>;
@@ -197,8 +202,8 @@ KERNELGRAD_INLINE Vec<T> expm1(Vec<T> x) {
   return fma(scale, expm1_reduced<T>(a.r), scale - T(1));
 }
 
-// k_offset + log(x) + relative, for a normal, positive x and a small `relative` error of x to put right;
-// k_offset counts octaves.
+// k_offset + log(x) + relative, for a normal, positive x and a small `relative` error of x to put
+// right; k_offset counts octaves.
 template <class T>
 KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset, Vec<T> relative) {
   using C = MathConstants<T>;
