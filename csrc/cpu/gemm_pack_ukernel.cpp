@@ -1,31 +1,78 @@
 // Computes   the panels of gemm_ukernel.h from a strided matrix X(w, p): panel values [p][w].
-// Layout     x: any strides, zero and negative too. panels: count / W panels of k rows of W values.
-// Edges      count, k >= 0; the last panel is padded with zeros.
-// Resources  registers: one square of vectors for the transposing form.
+// Layout     x: any strides, zero and negative too. panels: per W values of w, k rows of W values.
+// Edges      count, k >= 0. The last panel's places past `count` are not written.
+// Resources  registers: one square of vectors in the transposing form.
 // Rounding   none.
 // Tried      -
 // Source     -
 #include "cpu/gemm_tile.h"
+#include "cpu/transpose.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
-// One panel of W, `width` of them real.
 template <class T, int W>
 void pack_any(std::int64_t width, std::int64_t k, const T* x, std::int64_t w_stride,
               std::int64_t p_stride, T* panel) {
   for (std::int64_t p = 0; p < k; ++p, panel += W) {
     for (std::int64_t w = 0; w < width; ++w) panel[w] = x[w * w_stride + p * p_stride];
-    for (std::int64_t w = width; w < W; ++w) panel[w] = T{0};
   }
+}
+
+// Values of w adjacent: rows are copied whole across the panels, so that x is read in its order.
+template <class T, int W>
+void pack_rows(std::int64_t panels_count, std::int64_t k, const T* x, std::int64_t p_stride,
+               T* panels) {
+  for (std::int64_t p = 0; p < k; ++p) {
+    const T* from = x + p * p_stride;
+    T* to = panels + p * W;
+    for (std::int64_t panel = 0; panel < panels_count; ++panel, from += W, to += W * k) {
+      __builtin_memcpy(to, from, W * sizeof(T));
+    }
+  }
+}
+
+// Values of p adjacent: squares of kLanes rows are transposed in registers. The last square of a row
+// may be wider than the rest of the panel and spill into the panel's next row; hence the squares are
+// stored from last to first, and the panel's last row always value by value.
+template <class T, int W>
+void pack_columns(std::int64_t k, const T* x, std::int64_t w_stride, T* panel) {
+  constexpr int L = kLanes<T>;
+  std::int64_t p = 0;
+  for (; p + L + 1 <= k; p += L) {
+#pragma GCC unroll 4
+    for (int w = (W - 1) / L * L; w >= 0; w -= L) {
+      Vec<T> rows[L] = {};
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        if (w + i < W) rows[i] = load(x + (w + i) * w_stride + p);
+      }
+      transpose<T>(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) store(panel + (p + i) * W + w, rows[i]);
+    }
+  }
+  pack_any<T, W>(W, k - p, x + p, w_stride, 1, panel + p * W);
 }
 
 template <class T, int W>
 void pack(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
           std::int64_t p_stride, T* panels) {
-  for (std::int64_t w = 0; w < count; w += W, panels += W * k) {
-    const std::int64_t width = count - w < W ? count - w : W;
-    pack_any<T, W>(width, k, x + w * w_stride, w_stride, p_stride, panels);
+  const std::int64_t whole = count / W;
+  if (w_stride == 1) {
+    pack_rows<T, W>(whole, k, x, p_stride, panels);
+  } else {
+    for (std::int64_t panel = 0; panel < whole; ++panel) {
+      const T* from = x + panel * W * w_stride;
+      if (p_stride == 1) {
+        pack_columns<T, W>(k, from, w_stride, panels + panel * W * k);
+      } else {
+        pack_any<T, W>(W, k, from, w_stride, p_stride, panels + panel * W * k);
+      }
+    }
+  }
+  if (const std::int64_t rest = count - whole * W; rest > 0) {
+    pack_any<T, W>(rest, k, x + whole * W * w_stride, w_stride, p_stride, panels + whole * W * k);
   }
 }
 
@@ -42,7 +89,7 @@ void pack_b(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_strid
   pack<T, kGemmNR<T>>(count, k, x, w_stride, p_stride, panels);
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                                 \
+#define KERNELGRAD_INSTANTIATE(T)                                                                \
   template void pack_a<T>(std::int64_t, std::int64_t, const T*, std::int64_t, std::int64_t, T*); \
   template void pack_b<T>(std::int64_t, std::int64_t, const T*, std::int64_t, std::int64_t, T*);
 KERNELGRAD_INSTANTIATE(float)

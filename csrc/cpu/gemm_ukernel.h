@@ -2,7 +2,7 @@
 // gemm_ukernel.cpp, gemm_pack_ukernel.cpp, which are built once per ISA level.
 //
 // Operands lie in panels: A in panels of mr rows, B in panels of nr columns. Packed panels are
-// contiguous (k steps of mr or nr values, zero-padded at the matrix's edge); an operand may also be
+// contiguous (k steps of mr or nr values; those past the matrix's edge are never used); an operand may also be
 // read in place, with its own strides.
 #pragma once
 
@@ -41,8 +41,8 @@ struct GemmKernels {
                         // on every machine
   void (*block)(const GemmBlock<T>& block);
   // Packs a matrix X(w, p) = x[w * w_stride + p * p_stride], w < count, p < k, into panels of mr
-  // (pack_a: w is a row of A) or nr (pack_b: w is a column of B) values, zero-padding the last.
-  // Writes k * (count rounded up to whole panels) values.
+  // (pack_a: w is a row of A) or nr (pack_b: w is a column of B) values.
+  // Needs room for k * (count rounded up to whole panels) values.
   void (*pack_a)(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
                  std::int64_t p_stride, T* panels);
   void (*pack_b)(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
