@@ -17,19 +17,19 @@ namespace {
 template <class T, int R, int V>
 using Accumulators = Vec<T>[R][V];
 
+// Vector v of a row of the tile.
 template <class T, int V, bool kTail>
-KERNELGRAD_INLINE void load_row(const T* p, std::int64_t tail, Vec<T> (&row)[V]) {
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    row[v] = kTail && v == V - 1 ? load_partial(p + v * kLanes<T>, tail) : load(p + v * kLanes<T>);
-  }
+KERNELGRAD_INLINE Vec<T> load_vector(const T* row, int v, std::int64_t tail) {
+  const T* p = row + v * kLanes<T>;
+  return kTail && v == V - 1 ? load_partial(p, tail) : load(p);
 }
 
 template <class T, int R, int V, bool kTail>
 KERNELGRAD_INLINE void step(const T* a, std::int64_t a_row, const T* b, std::int64_t tail,
                             Accumulators<T, R, V>& acc) {
   Vec<T> row[V];
-  load_row<T, V, kTail>(b, tail, row);
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) row[v] = load_vector<T, V, kTail>(b, v, tail);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     const Vec<T> scale = broadcast(a[r * a_row]);
@@ -38,83 +38,59 @@ KERNELGRAD_INLINE void step(const T* a, std::int64_t a_row, const T* b, std::int
   }
 }
 
+// acc[r][v] = f(acc[r][v], r, v) for the whole tile.
+template <class T, int R, int V, class Function>
+KERNELGRAD_INLINE void for_each(Accumulators<T, R, V>& acc, Function f) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[r][v] = f(acc[r][v], r, v);
+  }
+}
+
 template <class T, int R, int V, bool kTail>
 KERNELGRAD_INLINE void finish(const GemmBlock<T>& block, std::int64_t i, std::int64_t j,
                               std::int64_t tail, Accumulators<T, R, V>& acc) {
-  T* c = block.c + i * block.c_row + j;
+  T* const c = block.c + i * block.c_row + j;
+  const auto at = [&](const T* row, int v) { return load_vector<T, V, kTail>(row, v, tail); };
   if (block.accumulate) {
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      Vec<T> old[V];
-      load_row<T, V, kTail>(c + r * block.c_row, tail, old);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[r][v] += old[v];
-    }
+    for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int v) { return sum + at(c + r * block.c_row, v); });
   }
-  if (block.bias_of_column != nullptr) {
-    Vec<T> bias[V];
-    load_row<T, V, kTail>(block.bias_of_column + j, tail, bias);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[r][v] += bias[v];
-    }
+  if (const T* bias = block.bias_of_column; bias != nullptr) {
+    for_each<T, R, V>(acc, [&](Vec<T> sum, int, int v) { return sum + at(bias + j, v); });
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      Vec<T> sum = acc[r][v];
-      if (block.bias_of_row != nullptr) sum += broadcast(block.bias_of_row[i + r]);
-      if (block.relu) sum = select<T>(sum < Vec<T>{}, Vec<T>{}, sum);  // NaN passes through
-      T* p = c + r * block.c_row + v * kLanes<T>;
-      if (kTail && v == V - 1) {
-        store_partial(p, sum, tail);
-      } else {
-        store(p, sum);
-      }
-    }
+  if (const T* bias = block.bias_of_row; bias != nullptr) {
+    for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int) { return sum + broadcast(bias[i + r]); });
   }
+  if (block.relu) {  // NaN compares false and passes through
+    for_each<T, R, V>(acc, [](Vec<T> sum, int, int) {
+      return select<T>(sum < Vec<T>{}, Vec<T>{}, sum);
+    });
+  }
+  for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int v) {
+    T* p = c + r * block.c_row + v * kLanes<T>;
+    if (kTail && v == V - 1) {
+      store_partial(p, sum, tail);
+    } else {
+      store(p, sum);
+    }
+    return sum;
+  });
 }
 
-// One tile at rows i.., columns j.. of the block, operands with any strides.
-template <class T, int R, int V, bool kTail>
+// One tile at rows i.., columns j.. of the block. kPacked: both operands are packed, so that their
+// strides are constants.
+template <class T, int R, int V, bool kTail, bool kPacked = false>
 void tile(const GemmBlock<T>& block, const T* a, const T* b, std::int64_t i, std::int64_t j,
           std::int64_t tail) {
+  for (int r = 0; r < R; ++r) __builtin_prefetch(block.c + (i + r) * block.c_row + j, 1);
+  const std::int64_t a_row = kPacked ? 1 : block.a_row, a_col = kPacked ? kGemmMR : block.a_col;
+  const std::int64_t b_row = kPacked ? kGemmNR<T> : block.b_row;
   Accumulators<T, R, V> acc = {};
-  for (std::int64_t p = 0; p < block.k; ++p) {
-    step<T, R, V, kTail>(a, block.a_row, b, tail, acc);
-    a += block.a_col;
-    b += block.b_row;
+  for (std::int64_t p = 0; p < block.k; ++p, a += a_col, b += b_row) {
+    step<T, R, V, kTail>(a, a_row, b, tail, acc);
   }
   finish<T, R, V, kTail>(block, i, j, tail, acc);
-}
-
-// The full tile on packed panels: constant strides.
-template <class T>
-void packed_tile(const GemmBlock<T>& block, const T* a, const T* b, std::int64_t i, std::int64_t j) {
-  constexpr int R = kGemmMR, V = kGemmNV, kUnroll = 4;
-  for (int r = 0; r < R; ++r) {
-    const T* c = block.c + (i + r) * block.c_row + j;
-    __builtin_prefetch(c, 1);
-    __builtin_prefetch(c + kGemmNR<T> - 1, 1);
-  }
-  Accumulators<T, R, V> acc = {};
-  std::int64_t p = 0;
-  for (; p + kUnroll <= block.k; p += kUnroll) {
-#pragma GCC unroll 4
-    for (int u = 0; u < kUnroll; ++u) {
-      step<T, R, V, false>(a + u * R, 1, b + u * kGemmNR<T>, 0, acc);
-    }
-    a += kUnroll * R;
-    b += kUnroll * kGemmNR<T>;
-  }
-  for (; p < block.k; ++p) {
-    step<T, R, V, false>(a, 1, b, 0, acc);
-    a += R;
-    b += kGemmNR<T>;
-  }
-  finish<T, R, V, false>(block, i, j, 0, acc);
 }
 
 // Turns the rows of an edge tile into a template argument.
@@ -149,7 +125,7 @@ void block(const GemmBlock<T>& block) {
     for (std::int64_t i = 0; i < block.m; i += MR, a += block.a_panel) {
       const std::int64_t rows = block.m - i < MR ? block.m - i : MR;
       if (packed && rows == MR && columns == NR) {
-        packed_tile<T>(block, a, b, i, j);
+        tile<T, kGemmMR, kGemmNV, false, true>(block, a, b, i, j, 0);
       } else {
         any_tile<T>(rows, columns, block, a, b, i, j);
       }
