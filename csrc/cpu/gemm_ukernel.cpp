@@ -113,16 +113,24 @@ void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block
   tile_of_rows<T, R, 1, true>(rows, block, a, b, i, j, columns);
 }
 
-// The panel of B stays in the first-level cache while the panels of A stream past it.
+// The panel of B stays in the first-level cache while the panels of A stream past it; meanwhile the
+// next panel of B is brought to the second level, a slice with each tile.
 template <class T>
 void block(const GemmBlock<T>& block) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
+  constexpr std::int64_t kLine = 64 / sizeof(T);
   const bool packed = block.a_row == 1 && block.a_col == MR && block.b_row == NR;
+  const std::int64_t slice = packed ? (NR * block.k / kLine / ((block.m + MR - 1) / MR) + 1) * kLine : 0;
   const T* b = block.b;
   for (std::int64_t j = 0; j < block.n; j += NR, b += block.b_panel) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
     const T* a = block.a;
+    const T* ahead = b + block.b_panel;
     for (std::int64_t i = 0; i < block.m; i += MR, a += block.a_panel) {
+      if (j + NR < block.n) {
+        for (std::int64_t line = 0; line < slice; line += kLine) __builtin_prefetch(ahead + line, 0, 2);
+        ahead += slice;
+      }
       const std::int64_t rows = block.m - i < MR ? block.m - i : MR;
       if (packed && rows == MR && columns == NR) {
         tile<T, kGemmMR, kGemmNV, false, true>(block, a, b, i, j, 0);
