@@ -1,0 +1,191 @@
+"""Making tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from kernelgrad.device import Device
+from kernelgrad.tensor import FLOAT32, Tensor, make_tensor, to_array
+
+_Device = Device | str | None
+
+
+def _finished(array: Any, requires_grad: bool, device: _Device) -> Tensor:
+    if device is not None:
+        Device(device)
+    result = make_tensor(array)
+    if requires_grad:
+        result.requires_grad = True
+    return result
+
+
+def asarray(
+    obj: ArrayLike | Tensor,
+    /,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    copy: bool | None = None,
+) -> Tensor:
+    """A tensor over obj: the tensor itself, or zero-copy over a NumPy array, or made from lists and scalars.
+
+    Dtypes: arrays keep theirs; Python floats become float32. copy: True always copies, False never does
+    (ValueError where it must). With a dtype of its own a tensor is converted inside the graph.
+    """
+    if isinstance(obj, Tensor):
+        if device is not None:
+            Device(device)
+        if dtype is not None and np.dtype(dtype) != obj.dtype:
+            if copy is False:
+                raise ValueError(
+                    f"asarray: copy=False, but {obj.dtype} has to be converted to {np.dtype(dtype)}."
+                )
+            return obj.astype(dtype)
+        return obj.clone() if copy else obj
+    if dtype is None:
+        array = to_array(obj, "asarray")
+    else:
+        array = to_array(np.asarray(obj, dtype), "asarray")
+    if copy is False and not (isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)):
+        raise ValueError(
+            f"asarray: copy=False, but a {type(obj).__name__} has to be copied or converted."
+        )
+    if copy and isinstance(obj, np.ndarray) and np.may_share_memory(array, obj):
+        array = array.copy()
+    return _finished(array, False, device)
+
+
+def tensor(
+    data: ArrayLike | Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
+    device: _Device = None,
+) -> Tensor:
+    """A new leaf with a copy of data; Python floats become float32, arrays keep their dtype."""
+    source = data.detach() if isinstance(data, Tensor) else data
+    array = asarray(source, dtype=dtype, copy=True)._data
+    return _finished(array, requires_grad, device)
+
+
+def _size(shape: Any, op: str) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    for n in sizes:
+        if n < 0:
+            raise ValueError(f"{op}: shape {sizes} has a negative size.")
+    return sizes
+
+
+def empty(
+    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of undefined values."""
+    return _finished(np.empty(_size(shape, "empty"), dtype), requires_grad, device)
+
+
+def zeros(
+    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of zeros."""
+    return _finished(np.zeros(_size(shape, "zeros"), dtype), requires_grad, device)
+
+
+def ones(
+    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of ones."""
+    return _finished(np.ones(_size(shape, "ones"), dtype), requires_grad, device)
+
+
+def full(
+    shape: Any,
+    fill_value: complex,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of one value; its dtype is the value's (float32 for a Python float) unless given."""
+    value = to_array(fill_value, "full")
+    array = np.full(_size(shape, "full"), value, value.dtype if dtype is None else dtype)
+    return _finished(array, requires_grad, device)
+
+
+def arange(
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from start up to (not including) stop; integers give int64, floats float32."""
+    if step == 0:
+        raise ValueError("arange: step is 0.")
+    first, last = (0, start) if stop is None else (start, stop)
+    if dtype is None:
+        whole = all(isinstance(v, (int, np.integer)) for v in (first, last, step))
+        dtype = np.int64 if whole else FLOAT32
+    return _finished(np.arange(first, last, step, dtype=dtype), requires_grad, device)
+
+
+def linspace(
+    start: float,
+    stop: float,
+    /,
+    num: int,
+    *,
+    dtype: DTypeLike = FLOAT32,
+    device: _Device = None,
+    endpoint: bool = True,
+    requires_grad: bool = False,
+) -> Tensor:
+    """num evenly spaced numbers from start to stop, which is the last unless endpoint is False."""
+    return _finished(np.linspace(start, stop, num, endpoint, dtype=dtype), requires_grad, device)
+
+
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: DTypeLike = FLOAT32,
+    device: _Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    return _finished(np.eye(n_rows, n_cols, k, dtype), requires_grad, device)
+
+
+def empty_like(x: Any, /, *, dtype: DTypeLike | None = None, device: _Device = None) -> Tensor:
+    """empty with x's shape and dtype."""
+    array = to_array(x, "empty_like")
+    return empty(array.shape, dtype=array.dtype if dtype is None else dtype, device=device)
+
+
+def zeros_like(x: Any, /, *, dtype: DTypeLike | None = None, device: _Device = None) -> Tensor:
+    """zeros with x's shape and dtype."""
+    array = to_array(x, "zeros_like")
+    return zeros(array.shape, dtype=array.dtype if dtype is None else dtype, device=device)
+
+
+def ones_like(x: Any, /, *, dtype: DTypeLike | None = None, device: _Device = None) -> Tensor:
+    """ones with x's shape and dtype."""
+    array = to_array(x, "ones_like")
+    return ones(array.shape, dtype=array.dtype if dtype is None else dtype, device=device)
+
+
+def full_like(
+    x: Any, /, fill_value: complex, *, dtype: DTypeLike | None = None, device: _Device = None
+) -> Tensor:
+    """full with x's shape and dtype."""
+    array = to_array(x, "full_like")
+    return full(
+        array.shape, fill_value, dtype=array.dtype if dtype is None else dtype, device=device
+    )

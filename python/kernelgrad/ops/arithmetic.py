@@ -1,0 +1,128 @@
+"""add, subtract, multiply, divide, power and what is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernelgrad.ops.pointwise import binary, large_unary, unary
+from kernelgrad.tape import OUTPUT, saves
+from kernelgrad.tensor import Tensor
+
+
+def _add_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return grad_out if needs[0] else None, grad_out if needs[1] else None
+
+
+def _subtract_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return grad_out if needs[0] else None, negative(grad_out) if needs[1] else None
+
+
+@saves(0, 1)
+def _multiply_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    a, b = saved
+    return multiply(grad_out, b) if needs[0] else None, multiply(grad_out, a) if needs[1] else None
+
+
+@saves(0, 1)
+def _divide_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    a, b = saved
+    grad_a = divide(grad_out, b)
+    grad_b = negative(multiply(grad_a, divide(a, b))) if needs[1] else None
+    return grad_a if needs[0] else None, grad_b
+
+
+def _negative_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (negative(grad_out),)
+
+
+@saves(0)
+def _square_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (multiply(grad_out, multiply(saved[0], 2)),)
+
+
+@saves(OUTPUT)
+def _sqrt_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (divide(multiply(grad_out, 0.5), saved[0]),)
+
+
+@saves(OUTPUT)
+def _reciprocal_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (negative(multiply(grad_out, square(saved[0]))),)
+
+
+@saves(0)
+def _abs_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (multiply(grad_out, sign(saved[0])),)
+
+
+@saves(0, 1)
+def _pow_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    from kernelgrad.ops.exponential import log
+    from kernelgrad.ops.selection import where
+
+    a, b = saved
+    grad_a = grad_b = None
+    if needs[0]:
+        # a ** (b - 1) is infinite at a = b = 0, where the derivative of the constant a ** 0 is 0.
+        slope = multiply(b, power(a, subtract(b, 1)))
+        grad_a = multiply(grad_out, where(_values(b) == 0, 0, slope))
+    if needs[1]:
+        # 0 ** b is constant for b > 0, and its log would make a NaN.
+        zero = _values(a) == 0
+        grad_b = multiply(grad_out, multiply(power(a, b), log(where(zero, 1, a))))
+    return grad_a, grad_b
+
+
+def _floor_divide_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    zero = multiply(grad_out, 0)
+    return zero if needs[0] else None, zero if needs[1] else None
+
+
+@saves(0, 1)
+def _remainder_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    a, b = saved
+    grad_b = negative(multiply(grad_out, floor_divide(a, b))) if needs[1] else None
+    return grad_out if needs[0] else None, grad_b
+
+
+def _zero_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    """Of a piecewise constant function."""
+    return (multiply(grad_out, 0),)
+
+
+def _values(x: Any) -> Any:
+    return x._data if isinstance(x, Tensor) else x
+
+
+add = binary("add", np.add, _add_vjp)
+subtract = binary("subtract", np.subtract, _subtract_vjp)
+multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a")
+divide = binary("divide", np.divide, _divide_vjp, for_a="b", for_b="ab", floating=True)
+power = binary("pow", np.power, _pow_vjp, for_a="ab", for_b="ab")
+floor_divide = binary("floor_divide", np.floor_divide, _floor_divide_vjp)
+remainder = binary("remainder", np.remainder, _remainder_vjp, for_b="ab")
+negative = unary("negative", large_unary(np.negative), _negative_vjp, any_dtype=True)
+positive = unary(
+    "positive", large_unary(np.positive), lambda grad_out, saved, needs: (grad_out,), any_dtype=True
+)
+square = unary("square", large_unary(np.square), _square_vjp, keep="input", any_dtype=True)
+sqrt = unary("sqrt", large_unary(np.sqrt), _sqrt_vjp, keep="output")
+reciprocal = unary("reciprocal", large_unary(np.reciprocal), _reciprocal_vjp, keep="output")
+absolute = unary("abs", large_unary(np.abs), _abs_vjp, keep="input", any_dtype=True)
+sign = unary("sign", large_unary(np.sign), _zero_vjp, any_dtype=True)
+floor = unary("floor", large_unary(np.floor), _zero_vjp, any_dtype=True)
+ceil = unary("ceil", large_unary(np.ceil), _zero_vjp, any_dtype=True)
+trunc = unary("trunc", large_unary(np.trunc), _zero_vjp, any_dtype=True)
+round = unary("round", large_unary(np.rint), _zero_vjp, any_dtype=True)
+
+
+def pow(a: Any, b: Any) -> Any:
+    """a ** b; the square has a path of its own."""
+    if b.__class__ is int or b.__class__ is float:
+        if b == 2:
+            return square(a)
+        if b == 1:
+            return positive(a)
+    return power(a, b)

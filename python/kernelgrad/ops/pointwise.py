@@ -1,0 +1,216 @@
+"""How elementwise operations are made: one path each for one and for two operands, kept short because
+small networks spend their time in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from kernelgrad import kernels
+from kernelgrad.autograd import is_grad_enabled, record
+from kernelgrad.ops.promotion import floating, promote
+from kernelgrad.tape import ADAPTERS, OUTPUT, Node, Rule, make_node, saves
+from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor
+
+# From this size on results come from the aligned cache instead of NumPy's allocator.
+_LARGE = 1 << 16
+
+_UNSAVED = [0]
+
+
+def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
+    """A NumPy function of one array whose large floating results come from the cache."""
+
+    def forward(x: Any) -> Any:
+        if x.nbytes >= _LARGE and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+            return ufunc(x, kernels.empty(x.shape, x.dtype))
+        return ufunc(x)
+
+    return forward
+
+
+def _large_binary(ufunc: np.ufunc, x: Any, y: Any) -> Any:
+    if x.dtype is FLOAT32 or x.dtype is FLOAT64:
+        shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
+        return ufunc(x, y, kernels.empty(shape, x.dtype))
+    return ufunc(x, y)
+
+
+def unary(
+    name: str,
+    forward: Callable[[Any], Any],
+    rule: Rule | None,
+    keep: str = "",
+    any_dtype: bool = False,
+) -> Callable[[Any], Any]:
+    """The operation of one operand. `keep` is what the rule saves: "input", "output" or nothing."""
+    keep_input, keep_output = keep == "input", keep == "output"
+
+    def op(a: Any) -> Any:
+        is_tensor = isinstance(a, Tensor)
+        x = a._data if is_tensor else a
+        if x.__class__ is not ndarray or not (
+            any_dtype or x.dtype is FLOAT32 or x.dtype is FLOAT64
+        ):
+            return slow(a)
+        out = forward(x)
+        if not is_tensor:
+            return out if out.__class__ is ndarray else np.asarray(out)
+        result = make_tensor(out)
+        if a._requires_grad and rule is not None and is_grad_enabled():
+            parent = a if a._node is None else a._node
+            if keep_output:
+                node = make_node(
+                    rule, (result._data,), (parent,), _NEEDED, (result._version,), _ORIGINAL
+                )
+            elif keep_input:
+                node = make_node(rule, (x,), (parent,), _NEEDED, (a._version,), (a._version[0],))
+            else:
+                node = make_node(rule, (), (parent,), _NEEDED)
+            result._node = node
+            result._requires_grad = True
+        return result
+
+    def slow(a: Any) -> Any:
+        a = floating(name, a) if not any_dtype else _as_array(name, a)
+        if a.dtype.kind == "c" or a.dtype.itemsize == 2:
+            raise TypeError(f"{name}: dtype {a.dtype}; need float32 or float64.")
+        return op(a)
+
+    op.__name__ = op.__qualname__ = name
+    return op
+
+
+_NEEDED = (True,)
+_ORIGINAL = (0,)
+
+
+def _as_array(name: str, a: Any) -> Any:
+    from kernelgrad.tensor import to_array
+
+    return a if isinstance(a, Tensor) else to_array(a, name)
+
+
+def binary(
+    name: str,
+    ufunc: np.ufunc,
+    rule: Rule | None,
+    for_a: str = "",
+    for_b: str = "",
+    floating: bool = False,
+) -> Callable[[Any, Any], Any]:
+    """The operation of two operands that broadcast.
+
+    for_a, for_b: which of "a" and "b" the gradient of that operand needs. floating: integers become float32.
+    """
+    a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
+    saves_something = a_for_a or b_for_a or a_for_b or b_for_b
+
+    def op(a: Any, b: Any) -> Any:
+        is_a = isinstance(a, Tensor)
+        is_b = isinstance(b, Tensor)
+        x = a._data if is_a else a
+        y = b._data if is_b else b
+        if (
+            x.__class__ is not ndarray
+            or y.__class__ is not ndarray
+            or x.dtype is not y.dtype
+            or (floating and x.dtype is not FLOAT32 and x.dtype is not FLOAT64)
+        ):
+            return op(*promote(name, a, b, floating))
+        if rule is not None and (x.nbytes >= _LARGE or y.nbytes >= _LARGE):
+            out = _large_binary(ufunc, x, y)
+        else:
+            out = ufunc(x, y)
+            if out.__class__ is not ndarray:
+                out = np.asarray(out)
+        if not (is_a or is_b):
+            return out
+        result = make_tensor(out)
+        need_a = is_a and a._requires_grad
+        need_b = is_b and b._requires_grad
+        if (need_a or need_b) and rule is not None and is_grad_enabled():
+            parent_a = (a if a._node is None else a._node) if need_a else None
+            parent_b = (b if b._node is None else b._node) if need_b else None
+            if x.shape != y.shape:
+                if need_a and x.shape != out.shape:
+                    parent_a = make_node(_broadcast_vjp, (x.shape,), (parent_a,), _NEEDED)
+                if need_b and y.shape != out.shape:
+                    parent_b = make_node(_broadcast_vjp, (y.shape,), (parent_b,), _NEEDED)
+            if saves_something:
+                keep_a = (need_a and a_for_a) or (need_b and a_for_b)
+                keep_b = (need_a and b_for_a) or (need_b and b_for_b)
+                count_a = a._version if is_a and keep_a else _UNSAVED
+                count_b = b._version if is_b and keep_b else _UNSAVED
+                node = make_node(
+                    rule,
+                    (x if keep_a else None, y if keep_b else None),
+                    (parent_a, parent_b),
+                    (need_a, need_b),
+                    (count_a, count_b),
+                    (count_a[0], count_b[0]),
+                )
+            else:
+                node = make_node(rule, (), (parent_a, parent_b), (need_a, need_b))
+            result._node = node
+            result._requires_grad = True
+        return result
+
+    op.__name__ = op.__qualname__ = name
+    return op
+
+
+def _broadcast_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    """Between an operation and an operand that it broadcast."""
+    from kernelgrad.ops.reduction import sum_to
+
+    return (sum_to(grad_out, saved[0]),)
+
+
+ADAPTERS.add(_broadcast_vjp)
+
+
+def broadcast_edge(tensor: Any, shape: tuple[int, ...]) -> Node | Tensor | None:
+    """Where the gradient of an operand that was broadcast to `shape` goes."""
+    if not isinstance(tensor, Tensor) or not tensor._requires_grad:
+        return None
+    parent = tensor if tensor._node is None else tensor._node
+    if tensor._data.shape == shape:
+        return parent
+    return make_node(_broadcast_vjp, (tensor._data.shape,), (parent,), _NEEDED)
+
+
+def derivative(
+    name: str, kernel: Callable[..., Any], curvature: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    """The native gradient op(grad_out, v, *parameters) = grad_out * f'(v), as an operation with a rule.
+
+    v is the input or the output of f, whichever its kernel takes; curvature(v, *parameters) is the
+    derivative of f' by that v, or None where it is zero.
+    """
+    from kernelgrad.ops.arithmetic import multiply
+
+    @saves(0, 1)
+    def rule(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+        grad, v, *parameters = saved
+        grad_grad = op(grad_out, v, *parameters) if needs[0] else None
+        if not needs[1] or curvature is None:
+            return grad_grad, None
+        return grad_grad, multiply(multiply(grad_out, grad), curvature(v, *parameters))
+
+    def op(grad: Any, v: Any, *parameters: Any) -> Any:
+        if grad.__class__ is ndarray and v.__class__ is ndarray:
+            return kernel(grad, v, *parameters)
+        g = grad._data if isinstance(grad, Tensor) else grad
+        x = v._data if isinstance(v, Tensor) else v
+        return record(kernel(g, x, *parameters), rule, (grad, v), (g, x, *parameters))
+
+    op.__name__ = op.__qualname__ = name
+    rule.__name__ = f"_{name}_vjp"
+    return op
+
+
+__all__ = ["OUTPUT", "binary", "broadcast_edge", "derivative", "large_unary", "unary"]

@@ -1,0 +1,131 @@
+"""Which dtype an operation on several operands works in.
+
+float32 stays float32. Python and NumPy scalars are weak: they take the array's dtype, or the default of
+their own kind if that is a higher one. Integers and booleans with a floating array take its dtype. Two
+arrays of one kind follow the array API's table, so only a float64 array widens float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from kernelgrad.autograd import record
+from kernelgrad.tensor import FLOAT32, Tensor, to_array
+
+_KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+_SCALAR_DEFAULTS = {1: np.dtype(np.int64), 2: FLOAT32, 3: np.dtype(np.complex64)}
+
+
+def _astype_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    (dtype,) = saved
+    return (astype(grad_out, dtype),)
+
+
+def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
+    """x converted to dtype; a gradient flows between floating dtypes."""
+    dtype = np.dtype(dtype)
+    if not isinstance(x, Tensor):
+        return x.astype(dtype, copy=copy)
+    if x._data.dtype == dtype and not copy:
+        return x
+    if dtype.kind not in "biufc":
+        raise TypeError(f"astype: dtype {dtype}; need numbers or booleans.")
+    out = x._data.astype(dtype)
+    return record(out, _astype_vjp, (x,) if dtype.kind == "f" else (), (x._data.dtype,))
+
+
+def result_dtype(op: str, first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of an operation on arrays of two dtypes."""
+    rank, other = _KIND_RANK[first.kind], _KIND_RANK[second.kind]
+    if rank != other and max(rank, other) >= 2:
+        higher, lower = (first, second) if rank > other else (second, first)
+        # A float64 array widens complex64 too; integers widen nothing.
+        return np.promote_types(higher, lower) if lower.kind == "f" else higher
+    dtype = np.promote_types(first, second)
+    if dtype.kind == "f" and rank < 2:
+        raise TypeError(
+            f"{op}: no integer dtype holds both {first} and {second}; convert one of them."
+        )
+    return dtype
+
+
+_scalars: dict[tuple[np.dtype[Any], Any], NDArray[Any]] = {}
+
+
+def _scalar_array(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A 0-d array of a Python scalar, remembered: constants come back in every step."""
+    array = _scalars.get((dtype, value))
+    if array is None:
+        array = np.asarray(value, dtype)
+        array.flags.writeable = False
+        if value:  # 0.0 and -0.0 are equal but not the same
+            if len(_scalars) >= 256:
+                _scalars.clear()
+            _scalars[dtype, value] = array
+    return array
+
+
+_RANKS_OF_SCALARS = {bool: 0, int: 1, float: 2, complex: 3}
+
+
+def _scalar_rank(op: str, value: Any) -> int:
+    try:
+        return _RANKS_OF_SCALARS[value.__class__]
+    except KeyError:
+        raise TypeError(
+            f"{op}: an operand is a {type(value).__name__}; need a Tensor, array or number."
+        ) from None
+
+
+def weak_scalar(op: str, array: Any, scalar: Any) -> tuple[Any, NDArray[Any]]:
+    """The array (converted if the scalar is of a higher kind) and the scalar as an array of its dtype."""
+    dtype = array.dtype
+    rank = _scalar_rank(op, scalar)
+    if rank > _KIND_RANK[dtype.kind]:
+        dtype = _SCALAR_DEFAULTS[rank]
+        if rank == 3 and array.dtype.kind == "f":
+            dtype = np.promote_types(dtype, array.dtype)
+        array = astype(array, dtype)
+    return array, _scalar_array(scalar, dtype)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (Tensor, ndarray))
+
+
+def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
+    """Both operands as Tensors or arrays of one dtype, a floating one if asked."""
+    if isinstance(a, np.generic):
+        a = a.item()
+    if isinstance(b, np.generic):
+        b = b.item()
+    if not _is_array(a) and not _is_array(b):
+        _scalar_rank(op, a), _scalar_rank(op, b)
+        a = to_array(a, op)
+    if not _is_array(b):
+        a, b = weak_scalar(op, a, b)
+    elif not _is_array(a):
+        b, a = weak_scalar(op, b, a)
+    dtype = a.dtype if a.dtype is b.dtype else result_dtype(op, a.dtype, b.dtype)
+    if floating and dtype.kind in "biu":
+        dtype = FLOAT32
+    return cast(a, dtype), cast(b, dtype)
+
+
+def cast(x: Any, dtype: np.dtype[Any]) -> Any:
+    """x in dtype: x itself if it has that dtype."""
+    return x if x.dtype is dtype else astype(x, dtype)
+
+
+def floating(op: str, x: Any) -> Any:
+    """x as an array or Tensor of a floating dtype: integers and booleans become float32."""
+    if not _is_array(x):
+        x = to_array(x.item() if isinstance(x, np.generic) else x, op)
+    kind = x.dtype.kind
+    if kind in "biu":
+        return astype(x, FLOAT32)
+    return x

@@ -1,0 +1,187 @@
+"""Rearrangements. Where NumPy gives a view, the result shares the memory and its version."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from kernelgrad.autograd import record, record_view
+from kernelgrad.tensor import Tensor, to_array
+
+
+def _raw(name: str, a: Any) -> Any:
+    return a._data if isinstance(a, Tensor) else a if a.__class__ is ndarray else to_array(a, name)
+
+
+def _reshape_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (reshape(grad_out, saved[0]),)
+
+
+def reshape(a: Any, shape: Any, copy: bool | None = None) -> Any:
+    """The elements in row-major order under another shape; one size may be -1."""
+    x = _raw("reshape", a)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if copy:
+        x = x.copy()
+    try:
+        out = x.reshape(shape)
+    except ValueError:
+        raise ValueError(
+            f"reshape: shape {x.shape} has {x.size} elements; they do not fill {shape}."
+        ) from None
+    if copy is False and not np.may_share_memory(out, x):
+        raise ValueError("reshape: copy=False, but this shape needs a copy of the strided memory.")
+    if not isinstance(a, Tensor):
+        return out
+    if copy:
+        return record(out, _reshape_vjp, (a,), (x.shape,))
+    return record_view(out, _reshape_vjp, a, (x.shape,))
+
+
+def _permute_dims_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    (axes,) = saved
+    inverse = [0] * len(axes)
+    for i, axis in enumerate(axes):
+        inverse[axis] = i
+    return (permute_dims(grad_out, tuple(inverse)),)
+
+
+def permute_dims(a: Any, axes: Any) -> Any:
+    """The axes in another order."""
+    x = _raw("permute_dims", a)
+    out = x.transpose(axes)
+    if not isinstance(a, Tensor):
+        return out
+    return record_view(out, _permute_dims_vjp, a, (tuple([i % x.ndim for i in axes]),))
+
+
+def transpose(a: Any, axes: Any = None) -> Any:
+    """The axes in reverse order, or in the order given (NumPy's name)."""
+    return permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else tuple(axes))
+
+
+def matrix_transpose(a: Any) -> Any:
+    """The last two axes exchanged."""
+    if a.ndim < 2:
+        raise ValueError(f"matrix_transpose: x has {a.ndim} axes; need at least 2.")
+    return swapaxes(a, -1, -2)
+
+
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    axes = list(range(a.ndim))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return permute_dims(a, tuple(axes))
+
+
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """Axes moved to other places, the rest in their order."""
+    order = np.lib.array_utils.normalize_axis_tuple
+    sources, targets = order(source, a.ndim, "source"), order(destination, a.ndim, "destination")
+    if len(sources) != len(targets):
+        raise ValueError(
+            f"moveaxis: {len(sources)} source axes, {len(targets)} destinations; need as many."
+        )
+    axes = [i for i in range(a.ndim) if i not in sources]
+    for target, axis in sorted(zip(targets, sources)):
+        axes.insert(target, axis)
+    return permute_dims(a, tuple(axes))
+
+
+def _broadcast_to_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    from kernelgrad.ops.reduction import sum_to
+
+    return (sum_to(grad_out, saved[0]),)
+
+
+def broadcast_to(a: Any, shape: Any) -> Any:
+    """A read-only view repeated along new axes and axes of size 1."""
+    x = _raw("broadcast_to", a)
+    out = np.broadcast_to(x, shape)
+    return record_view(out, _broadcast_to_vjp, a, (x.shape,)) if isinstance(a, Tensor) else out
+
+
+def broadcast_arrays(*arrays: Any) -> list[Any]:
+    shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    return [broadcast_to(a, shape) for a in arrays]
+
+
+def expand_dims(a: Any, axis: Any) -> Any:
+    """New axes of size 1 at the given places of the result."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    ndim = a.ndim + len(axes)
+    places = np.lib.array_utils.normalize_axis_tuple(axes, ndim, "axis")
+    sizes = iter(a.shape)
+    return reshape(a, tuple([1 if i in places else next(sizes) for i in range(ndim)]))
+
+
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """Axes of size 1 taken away: those named, or all."""
+    if axis is None:
+        return reshape(a, tuple([n for n in a.shape if n != 1]))
+    places = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim, "axis")
+    for i in places:
+        if a.shape[i] != 1:
+            raise ValueError(f"squeeze: axis {i} of shape {a.shape} has size {a.shape[i]}; need 1.")
+    return reshape(a, tuple([n for i, n in enumerate(a.shape) if i not in places]))
+
+
+def flatten(a: Any, start_axis: int = 0, end_axis: int = -1) -> Any:
+    """The axes from start to end (included) as one."""
+    if a.ndim == 0:
+        return reshape(a, (1,))
+    start, end = np.lib.array_utils.normalize_axis_tuple(
+        (start_axis, end_axis), a.ndim, "axis", True
+    )
+    if start > end:
+        raise ValueError(f"flatten: start_axis {start} comes after end_axis {end}.")
+    shape = a.shape
+    return reshape(a, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+
+
+def _flip_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (flip(grad_out, saved[0]),)
+
+
+def flip(a: Any, axis: Any = None) -> Any:
+    """The order reversed along axes: all, or those given."""
+    x = _raw("flip", a)
+    out = np.flip(x, axis)
+    return record_view(out, _flip_vjp, a, (axis,)) if isinstance(a, Tensor) else out
+
+
+def _roll_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    shift, axis = saved
+    back = tuple([-s for s in shift]) if isinstance(shift, tuple) else -shift
+    return (roll(grad_out, back, axis),)
+
+
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """Elements moved along axes, those that fall off coming in again at the other end."""
+    x = _raw("roll", a)
+    out = np.roll(x, shift, axis)
+    return record(out, _roll_vjp, (a,), (shift, axis)) if isinstance(a, Tensor) else out
+
+
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Each element (of an axis, or of the flattened array) several times in succession."""
+    from kernelgrad.ops.indexing import take
+
+    if axis is None:
+        a, axis = flatten(a), 0
+    counts = repeats._data if isinstance(repeats, Tensor) else repeats
+    return take(a, np.repeat(np.arange(a.shape[axis]), counts), axis)
+
+
+def tile(a: Any, repetitions: Any) -> Any:
+    """The whole array several times along each axis."""
+    counts = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    ndim = max(len(counts), a.ndim)
+    counts = (1,) * (ndim - len(counts)) + counts
+    shape = (1,) * (ndim - a.ndim) + tuple(a.shape)
+    split = [n for size in shape for n in (1, size)]
+    spread = [n for count, size in zip(counts, shape) for n in (count, size)]
+    spread_out = broadcast_to(reshape(a, split), tuple(spread))
+    return reshape(spread_out, tuple([count * size for count, size in zip(counts, shape)]))

@@ -1,0 +1,163 @@
+"""The tape: what a recorded operation leaves behind for the backward pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from kernelgrad.grad_mode import is_grad_enabled
+from kernelgrad.hooks import Hooks
+from kernelgrad.tensor import Tensor, make_tensor, share_memory
+
+# rule(grad_out, saved, needs) gives one gradient per input, None where needs says so.
+Rule = Callable[[Any, Any, "tuple[bool, ...]"], "tuple[Any, ...]"]
+RuleType = TypeVar("RuleType", bound=Rule)
+
+OUTPUT = -1
+_SAVES: dict[Rule, tuple[int, ...]] = {}
+# Rules of nodes that stand between an operation and an operand whose shape it changed (broadcasting).
+ADAPTERS: set[Rule] = set()
+_UNCHANGING = [0]
+
+# A node is always younger than the nodes it came from, so counting down makes every parent larger than
+# its children: a heap of these numbers pops a graph in topological order.
+_next_order = itertools.count(0, -1).__next__
+
+
+def saves(*kinds: int) -> Callable[[RuleType], RuleType]:
+    """Says what the first entries of a rule's `saved` are: the number of an input, or OUTPUT.
+
+    Under create_graph those entries come as Tensors of the graph; later entries are constants.
+    """
+
+    def register(rule: RuleType) -> RuleType:
+        _SAVES[rule] = kinds
+        return rule
+
+    return register
+
+
+class Node:
+    """One recorded operation: its rule, the raw arrays it saved with their versions, its parents.
+
+    A parent is the node of an input, the input itself if that is a leaf, or None if it needs no gradient.
+    """
+
+    __slots__ = ("_hooks", "counters", "needs", "order", "parents", "rule", "saved", "versions")
+
+    rule: Rule | None
+    saved: Any
+    parents: tuple[Node | Tensor | None, ...]
+    needs: tuple[bool, ...]
+    counters: tuple[list[int], ...]
+    versions: tuple[int, ...]
+    order: int
+    _hooks: Hooks | None
+
+    @property
+    def name(self) -> str:
+        return "freed" if self.rule is None else op_name(self.rule)
+
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What was saved, as tensors of the graph: what create_graph differentiates through."""
+        saved = list(self.saved)
+        for i, kind in enumerate(_SAVES.get(self.rule, ())):  # type: ignore[arg-type]
+            source = self if kind == OUTPUT else self.parents[kind]
+            while isinstance(source, Node) and source.rule in ADAPTERS:
+                source = source.parents[0]  # the saved value has the operand's own shape
+            if saved[i] is None or source is None:
+                continue
+            if isinstance(source, Tensor):
+                saved[i] = source
+                continue
+            tensor = make_tensor(saved[i])
+            tensor._version = self.counters[i]
+            tensor._node = source
+            tensor._requires_grad = True
+            saved[i] = tensor
+        return tuple(saved)
+
+
+def op_name(rule: Rule) -> str:
+    return rule.__name__.removeprefix("_").removesuffix("_vjp")
+
+
+_new = object.__new__
+
+
+def make_node(
+    rule: Rule,
+    saved: Any,
+    parents: tuple[Node | Tensor | None, ...],
+    needs: tuple[bool, ...],
+    counters: tuple[list[int], ...] = (),
+    versions: tuple[int, ...] = (),
+) -> Node:
+    node: Node = _new(Node)
+    node.rule = rule
+    node.saved = saved
+    node.parents = parents
+    node.needs = needs
+    node.counters = counters
+    node.versions = versions
+    node.order = _next_order()
+    node._hooks = None
+    return node
+
+
+def records(*inputs: Any) -> bool:
+    """Whether an operation on these inputs is recorded."""
+    for value in inputs:
+        if isinstance(value, Tensor) and value._requires_grad:
+            return is_grad_enabled()
+    return False
+
+
+def edge(tensor: Any) -> Node | Tensor | None:
+    """Where a gradient for this input goes."""
+    if not isinstance(tensor, Tensor) or not tensor._requires_grad:
+        return None
+    return tensor if tensor._node is None else tensor._node
+
+
+def record(out: Any, rule: Rule, inputs: Sequence[Any], saved: tuple[Any, ...] = ()) -> Tensor:
+    """The result tensor of an operation, with its node if one of the inputs needs a gradient.
+
+    `saved` follows @saves of the rule; leave None where `needs` makes a value unnecessary.
+    """
+    result = make_tensor(out)
+    if not records(*inputs):
+        return result
+    parents = tuple([edge(value) for value in inputs])
+    needs = tuple([parent is not None for parent in parents])
+    counters = []
+    for kind, value in zip(_SAVES.get(rule, ()), saved):
+        if value is None:
+            counters.append(_UNCHANGING)
+        elif kind == OUTPUT:
+            counters.append(result._version)
+        else:
+            source = inputs[kind]
+            counters.append(source._version if isinstance(source, Tensor) else _UNCHANGING)
+    versions = tuple([counter[0] for counter in counters])
+    result._node = make_node(rule, saved, parents, needs, tuple(counters), versions)
+    result._requires_grad = True
+    return result
+
+
+def record_view(out: Any, rule: Rule, base: Tensor, saved: tuple[Any, ...] = ()) -> Tensor:
+    """As record, for a result on the memory of its one input."""
+    result = make_tensor(out)
+    share_memory(result, base)
+    if base._requires_grad and is_grad_enabled():
+        result._node = make_node(
+            rule, saved, (base if base._node is None else base._node,), (True,)
+        )
+        result._requires_grad = True
+    return result
+
+
+def bump_version(tensor: Tensor) -> None:
+    """Says that the tensor's memory was changed, for the check of saved values."""
+    tensor._version[0] += 1

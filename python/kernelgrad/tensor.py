@@ -1,0 +1,369 @@
+"""Tensor: an array, its gradient and its place in the graph. Names no operation: ops installs them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from numpy import ndarray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from kernelgrad.device import CPU, Device
+from kernelgrad.hooks import HookHandle, Hooks
+
+if TYPE_CHECKING:
+    from kernelgrad.hooks import Hook
+    from kernelgrad.ops.methods import TensorMethods as _Methods
+    from kernelgrad.tape import Node
+else:
+    _Methods = object
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+_KINDS = "biufc"  # booleans, integers, floating, complex
+
+
+class ViewToken:
+    """Held by every view of a memory, weakly by its base: alive as long as a view is."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Tensor(_Methods):
+    """An array that operations may differentiate through.
+
+    Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies and kg.asarray
+    accepts lists and scalars. Operations return plain Tensors, also from subclasses.
+    """
+
+    # _version is a one-element list that every tensor on the same memory shares: changes made through
+    # kernelgrad count it up. _view is None, the token of a view, or a base's weak reference to that token.
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_grad",
+        "_hooks",
+        "_node",
+        "_requires_grad",
+        "_version",
+        "_view",
+    )
+
+    _data: NDArray[Any]
+    _node: Node | None
+    _grad: Tensor | None
+    _requires_grad: bool
+    _version: list[int]
+    _hooks: Hooks | None
+    _view: ViewToken | weakref.ref[ViewToken] | None
+
+    def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            self._data, self._version = data._data, data._version
+        else:
+            self._data, self._version = to_array(data, "Tensor"), [0]
+        self._node = None
+        self._grad = None
+        self._requires_grad = False
+        self._hooks = None
+        self._view = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # --- what it is ---
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def itemsize(self) -> int:
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    @property
+    def device(self) -> Device:
+        return CPU
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len: a 0-d tensor has no length.")
+        return self._data.shape[0]
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="tensor(")
+        parts = [text]
+        if self._data.dtype != FLOAT32:
+            parts.append(f"dtype={self._data.dtype}")
+        if self._node is not None:
+            parts.append(f"grad_fn={self._node.name}")
+        elif self._requires_grad:
+            parts.append("requires_grad=True")
+        return f"tensor({', '.join(parts)})"
+
+    # --- its gradient ---
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad: dtype {self._data.dtype} has no gradient; need a floating dtype."
+            )
+        if not value and self._node is not None:
+            raise RuntimeError(
+                "requires_grad: the tensor is the result of a recorded operation; use .detach() to leave the graph."
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Sets requires_grad and returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation produced it."""
+        return self._node is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad: assigned a {type(value).__name__}; need a Tensor or None.")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(
+                    f"grad: assigned {value.dtype} {value.shape} to a tensor {self.dtype} {self.shape}; "
+                    "shape and dtype must agree."
+                )
+        self._grad = value
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Adds d(self)/d(leaf) to .grad of every leaf that requires grad; see kg.autograd.backward."""
+        from kernelgrad.engine import backward
+
+        backward(self, gradient, retain_graph, create_graph)
+
+    def _own_hooks(self, what: str) -> Hooks:
+        if not self._requires_grad:
+            raise RuntimeError(
+                f"{what}: the tensor does not require grad, so no gradient will reach it."
+            )
+        owner = self if self._node is None else self._node
+        hooks = owner._hooks
+        if hooks is None:
+            hooks = owner._hooks = Hooks()
+        return hooks
+
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Calls hook(gradient) when the gradient of this tensor is complete.
+
+        Hooks run in the order of registration; one that returns a Tensor replaces the gradient. The handle's
+        remove() takes the hook away.
+        """
+        return self._own_hooks("register_hook").add(hook)
+
+    def retain_grad(self) -> None:
+        """Keeps .grad of a tensor that is not a leaf (after its hooks); a leaf keeps it anyway."""
+        hooks = self._own_hooks("retain_grad")
+        if self._node is not None:
+            hooks.retained_by = weakref.ref(self)
+
+    def detach(self) -> Tensor:
+        """The same memory, outside the graph."""
+        result = make_tensor(self._data)
+        result._version = self._version
+        result._view = self._view if isinstance(self._view, ViewToken) else None
+        return result
+
+    # --- leaving kernelgrad ---
+
+    def _refuse_export(self, what: str) -> None:
+        if self._requires_grad:
+            raise RuntimeError(
+                f"{what}: the tensor requires grad, and an export would silently leave the graph; "
+                f"call .detach() first."
+            )
+
+    def numpy(self) -> NDArray[Any]:
+        """The array itself, not a copy. Changes made to it are not seen by the version check."""
+        self._refuse_export("numpy")
+        return self._data
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        self._refuse_export("__array__")
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        self._refuse_export("__array_interface__")
+        return self._data.__array_interface__
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self._refuse_export("__dlpack__")
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        return self._data.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python scalar."""
+        if self._data.size != 1:
+            raise ValueError(
+                f"item: shape {self.shape} has {self._data.size} elements; need exactly one."
+            )
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python scalars."""
+        return self._data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                f"bool: shape {self.shape} has {self._data.size} elements; use .any() or .all()."
+            )
+        return bool(self._data.item())
+
+    def __index__(self) -> int:
+        value: SupportsIndex = self.item()
+        if self._data.dtype.kind not in "iu":
+            raise TypeError(
+                f"index: dtype is {self._data.dtype}; only an integer tensor can index."
+            )
+        return value.__index__()
+
+    # --- copies: leaves only, since a graph belongs to the process that recorded it ---
+
+    def _state(self, what: str) -> dict[str, Any]:
+        if self._node is not None:
+            raise RuntimeError(
+                f"{what}: the tensor is the result of a recorded operation, and only leaves can be copied or "
+                "pickled; call .detach() first, or .clone() for a copy inside the graph."
+            )
+        # A Parameter or another subclass may carry attributes of its own.
+        return dict(getattr(self, "__dict__", {}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild, (type(self), self._data, self._requires_grad, self._state("pickle"))
+
+    def __copy__(self) -> Tensor:
+        return rebuild(type(self), self._data.copy(), self._requires_grad, self._state("copy"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        from copy import deepcopy
+
+        state = deepcopy(self._state("deepcopy"), memo)
+        result = rebuild(type(self), self._data.copy(), self._requires_grad, state)
+        if self._grad is not None:
+            result._grad = make_tensor(self._grad._data.copy())
+        memo[id(self)] = result
+        return result
+
+
+_new = object.__new__
+
+
+def make_tensor(data: Any) -> Tensor:
+    """A plain tensor over a raw result; NumPy gives scalars where 0-d arrays are meant."""
+    result: Tensor = _new(Tensor)
+    result._data = data if data.__class__ is ndarray else np.asarray(data)
+    result._node = None
+    result._grad = None
+    result._requires_grad = False
+    result._version = [0]
+    result._hooks = None
+    result._view = None
+    return result
+
+
+def rebuild(
+    kind: type[Tensor], data: NDArray[Any], requires_grad: bool, state: dict[str, Any]
+) -> Tensor:
+    """A leaf from its parts, for pickle and copy."""
+    result: Tensor = _new(kind)
+    Tensor.__init__(result, data, requires_grad)
+    if state:
+        result.__dict__.update(state)
+    return result
+
+
+def share_memory(view: Tensor, base: Tensor) -> None:
+    """Notes that view's memory is base's, so that a change of either is seen by both."""
+    view._version = base._version
+    token = base._view
+    if isinstance(token, weakref.ref):
+        token = token()
+    if token is None:
+        token = ViewToken()
+        base._view = weakref.ref(token)
+    view._view = token
+
+
+def shares_memory(tensor: Tensor) -> bool:
+    """Whether the tensor is a view, or a live view of it exists."""
+    token = tensor._view
+    if isinstance(token, weakref.ref):
+        return token() is not None
+    return token is not None
+
+
+def to_array(value: Any, op: str) -> NDArray[Any]:
+    """The array of anything array-like, zero-copy over an ndarray.
+
+    Python floats (and lists of them) are float32, kernelgrad's default; arrays keep their dtype.
+    """
+    if isinstance(value, Tensor):
+        return value._data
+    array = np.asarray(value)
+    if array.dtype.kind not in _KINDS:
+        raise TypeError(
+            f"{op}: dtype {array.dtype} of a {type(value).__name__}; need numbers or booleans."
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    typed = isinstance(value, (ndarray, np.generic)) or hasattr(value, "dtype")
+    if not typed and array.dtype == FLOAT64:
+        array = array.astype(FLOAT32)
+    elif not typed and array.dtype == np.complex128:
+        array = array.astype(np.complex64)
+    return array
