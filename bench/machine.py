@@ -64,8 +64,8 @@ def _commit() -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
-    for name in ("kernelgrad", "numpy", "torch", "jax"):
+    versions = {"kernelgrad": _cpu.__version__}
+    for name in ("numpy", "torch", "jax"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

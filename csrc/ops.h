@@ -51,7 +51,7 @@ void matmul(const TensorView& a, const TensorView& b, const TensorView* bias, Ac
 
 // --- optimizer steps ---
 
-// --- fma_peak ---
+// --- fma_peak (fma_peak.cpp) ---
 // One task per element of out, each `rounds` rounds of independent FMAs in registers and their sum
 // into its element. Returns the floating-point operations done.
 double fma_peak(std::int64_t rounds, const TensorView& out);

@@ -1,9 +1,11 @@
-// Computes   rounds x kChains independent chains of x = x * a + b; their sum, so that none is
-// dropped. Layout     none: registers only. Edges      rounds >= 0. Resources  kChains
-// accumulators: enough to cover latency x units (2 x 5 on x86, 4 x 4 on large Arm
+// Computes   rounds x kChains independent chains of x = x * a + b; their sum, so that none is dropped.
+// Layout     none: registers only.
+// Edges      rounds >= 0.
+// Resources  kChains accumulators: enough to cover latency x units (2 x 5 on x86, 4 x 4 on large Arm
 //            cores), few enough for the level's registers with the two constants.
-// Rounding   one FMA per step; the chains tend to b / (1 - a) = 1, far from overflow and
-// subnormals. Tried      - Source     -
+// Rounding   one FMA per step; the chains tend to b / (1 - a) = 1, far from overflow and subnormals.
+// Tried      -
+// Source     -
 #include "cpu/fma_peak_ukernel.h"
 
 #include "cpu/simd.h"
