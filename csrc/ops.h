@@ -5,8 +5,10 @@
 // contiguous unless stated, and overwritten whole; nothing is allocated, nothing throws on data.
 #pragma once
 
+#include "common/activation.h"
 #include "common/tensor_view.h"
 #include "common/unary_ops.h"
+#include "common/window.h"
 
 #ifndef KERNELGRAD_BACKEND
 #define KERNELGRAD_BACKEND cpu
@@ -35,9 +37,6 @@ void reduce(Reduction op, const TensorView& x, std::uint32_t axes, double correc
             const TensorView& out, Workspace& workspace);
 
 // --- matmul (matmul.cpp) ---
-// Applied to a finished product or convolution, after its bias.
-enum class Activation : std::uint8_t { none, relu };
-
 // out = activation(a·b + bias). a (..., m, k) and b (..., k, n) have out's leading extents (stride
 // 0 where they are broadcast) and any strides; out is (..., m, n); bias is (n,), contiguous, or
 // null.
@@ -45,7 +44,29 @@ std::size_t matmul_workspace_bytes(const TensorView& a, const TensorView& b);
 void matmul(const TensorView& a, const TensorView& b, const TensorView* bias, Activation activation,
             const TensorView& out, Workspace& workspace);
 
-// --- conv2d ---
+// --- conv2d (conv2d.cpp, conv2d_grad_weight.cpp) ---
+// x (N, Cin, H, W), w (Cout, Cin / groups, KH, KW), bias (Cout,) or null, out (N, Cout, OH, OW); all
+// contiguous. The windows hold kernel, stride, padding and dilation.
+std::size_t conv2d_workspace_bytes(const TensorView& x, const TensorView& w, const Window2d& window,
+                                   std::int64_t groups);
+void conv2d(const TensorView& x, const TensorView& w, const TensorView* bias,
+            const Window2d& window, std::int64_t groups, Activation activation,
+            const TensorView& out, Workspace& workspace);
+
+std::size_t conv2d_grad_input_workspace_bytes(const TensorView& grad_out, const TensorView& w,
+                                              const Window2d& window, std::int64_t groups,
+                                              const TensorView& grad_x);
+void conv2d_grad_input(const TensorView& grad_out, const TensorView& w, const Window2d& window,
+                       std::int64_t groups, const TensorView& grad_x, Workspace& workspace);
+
+std::size_t conv2d_grad_weight_workspace_bytes(const TensorView& grad_out, const TensorView& x,
+                                               const Window2d& window, std::int64_t groups,
+                                               const TensorView& grad_w);
+void conv2d_grad_weight(const TensorView& grad_out, const TensorView& x, const Window2d& window,
+                        std::int64_t groups, const TensorView& grad_w, Workspace& workspace);
+
+// Sum of grad_out over images and positions.
+void conv2d_grad_bias(const TensorView& grad_out, const TensorView& grad_bias);
 
 // --- pool2d ---
 

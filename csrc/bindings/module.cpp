@@ -19,4 +19,5 @@ PYBIND11_MODULE(_cpu, m) {
   kernelgrad::bindings::bind_runtime(m);
   kernelgrad::bindings::bind_elementwise(m);
   kernelgrad::bindings::bind_reduction(m);
+  kernelgrad::bindings::bind_conv2d(m);
 }

@@ -8,10 +8,10 @@ namespace kernelgrad::cpu {
 namespace {
 
 // One line per op: every level has the same members under its own namespace.
-#define KERNELGRAD_TABLE(level)                                                       \
-  KernelTable {                                                                       \
-    #level, level::elementwise_kernels, level::fma_peak_kernels, level::gemm_kernels, \
-        level::reduction_kernels,                                                     \
+#define KERNELGRAD_TABLE(level)                                                              \
+  KernelTable {                                                                              \
+    #level, level::conv2d_kernels, level::elementwise_kernels, level::fma_peak_kernels,      \
+        level::gemm_kernels, level::reduction_kernels,                                       \
   }
 
 #if defined(__x86_64__)

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/conv2d_ukernel.h"
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
@@ -13,6 +14,7 @@ namespace kernelgrad::cpu {
 
 struct KernelTable {
   const char* isa;  // "sse2", "avx2", "avx512", "neon"
+  const Conv2dKernelSet& conv2d;
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;

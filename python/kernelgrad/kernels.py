@@ -37,3 +37,9 @@ mean = _cpu.mean
 max = _cpu.max
 min = _cpu.min
 var = _cpu.var
+
+# --- conv2d ---
+conv2d = _cpu.conv2d
+conv2d_grad_input = _cpu.conv2d_grad_input
+conv2d_grad_weight = _cpu.conv2d_grad_weight
+conv2d_grad_bias = _cpu.conv2d_grad_bias

@@ -1,0 +1,67 @@
+// The two ways to compute conv2d_grad_weight: by a product, and by dot products for few rows. Each
+// is a set of tasks that can run on any range of the images; conv2d_grad_weight.cpp cuts the images
+// into parts and joins their sums.
+#pragma once
+
+#include <cstddef>
+
+#include "common/thread_pool.h"
+#include "cpu/conv2d_geometry.h"
+#include "cpu/conv2d_ukernel.h"
+
+namespace kernelgrad::cpu {
+
+// grad_w(group * rows + m, channel, tap) = sum over images and positions of grad_out * image.
+template <class T>
+struct GradWeight {
+  ConvAxis h, w;  // as in the forward direction
+  std::int64_t images, groups;
+  std::int64_t channels, rows;  // of the input and of grad_out, in one group
+  const T* image;               // (images, groups * channels, h.size, w.size)
+  const T* grad_out;            // (images, groups * rows, positions)
+
+  std::int64_t taps() const { return h.taps * w.taps; }
+  std::int64_t depth() const { return channels * taps(); }
+  std::int64_t positions() const { return h.outputs * w.outputs; }
+};
+
+// What is summed at a time: whole images, or lines of one image.
+struct GradWeightChunk {
+  std::int64_t images, lines;
+};
+
+struct GradWeightPlan {
+  GradWeightChunk chunk;
+  std::int64_t tasks, tasks_of_group;
+  std::int64_t columns;  // (channel, tap) pairs of one task; a multiple of nr, or of taps
+  std::int64_t copy_lines, pitch;
+  std::size_t copy, panels, offsets, bytes;  // places in a task's scratch memory
+};
+
+template <class T>
+GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g);
+template <class T>
+void grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
+                         const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
+                         std::byte* scratch);
+
+template <class T>
+GradWeightPlan plan_grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g);
+template <class T>
+void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
+                      const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
+                      std::byte* scratch);
+
+// function(images, lines) for each chunk of a range of images, in order.
+template <class Function>
+void for_each_chunk(const GradWeightChunk& chunk, Range images, std::int64_t lines,
+                    Function&& function) {
+  for (std::int64_t n = images.begin; n < images.end; n += chunk.images) {
+    const Range some{n, std::min(images.end, n + chunk.images)};
+    for (std::int64_t y = 0; y < lines; y += chunk.lines) {
+      function(some, Range{y, std::min(lines, y + chunk.lines)});
+    }
+  }
+}
+
+}  // namespace kernelgrad::cpu

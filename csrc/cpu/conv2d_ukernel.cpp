@@ -1,0 +1,202 @@
+// Computes   one register tile of a convolution as a product; a row of a direct convolution; dot
+//            products of gradient and image for depthwise filters; the sum of a plane.
+// Layout     conv2d_ukernel.h.
+// Edges      rows <= mr, columns <= nr, any depth (0 stores the bias). c is never read unless
+//            accumulate; nothing outside rows x columns is written.
+// Resources  AVX2: 6 x 2 accumulators, two vectors of b and one broadcast in registers.
+// Rounding   one FMA per product (SSE2: product and sum rounded), in depth order, from zero or c.
+// Tried      -
+// Source     Goto & van de Geijn, Anatomy of high-performance matrix multiplication, 2008.
+#include "cpu/conv2d_ukernel.h"
+
+#include "cpu/conv2d_pack.h"
+#include "cpu/simd.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kConv2dMR = 12;  // 24 of 32 registers accumulate
+#elif defined(__aarch64__)
+constexpr int kConv2dMR = 8;
+#else
+constexpr int kConv2dMR = 6;  // 12 of 16
+#endif
+
+template <class T>
+KERNELGRAD_INLINE Vec<T> relu(Vec<T> v) {
+  return select<T>(v < Vec<T>{}, Vec<T>{}, v);  // NaN passes through
+}
+
+template <class T, int R, int V>
+KERNELGRAD_INLINE void finish(const Conv2dTile<T>& tile, Vec<T> (&acc)[R][V]) {
+  constexpr int L = kLanes<T>;
+  const std::int64_t tail = tile.columns - (V - 1) * L;
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    T* c = tile.c + i * tile.c_row;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const bool whole = v < V - 1 || tail == L;
+      Vec<T> sum = acc[i][v];
+      if (tile.accumulate) sum += whole ? load(c + v * L) : load_partial(c + v * L, tail);
+      if (tile.bias != nullptr) sum += broadcast(tile.bias[i]);
+      if (tile.relu) sum = relu<T>(sum);
+      if (whole) {
+        store(c + v * L, sum);
+      } else {
+        store_partial(c + v * L, sum, tail);
+      }
+    }
+  }
+}
+
+template <class T, int R, int V>
+void tile_of(const Conv2dTile<T>& tile) {
+  const std::int64_t a_row = tile.a_row, a_step = tile.a_step, b_step = tile.b_step;
+  Vec<T> acc[R][V] = {};
+  for (std::int64_t r = 0; r < tile.repeats; ++r) {
+    const T* a = tile.a + r * tile.a_repeat;
+    const T* b = tile.b + r * tile.b_repeat;
+    for (std::int64_t d = 0; d < tile.depth; ++d, a += a_step, b += b_step) {
+      Vec<T> column[V];
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) column[v] = load(b + v * kLanes<T>);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> scale = broadcast(a[i * a_row]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) acc[i][v] = fma(scale, column[v], acc[i][v]);
+      }
+    }
+  }
+  finish<T, R, V>(tile, acc);
+}
+
+template <class T, int V, int R = kConv2dMR>
+void tile_of_rows(const Conv2dTile<T>& tile) {
+  if constexpr (R > 1) {
+    if (tile.rows < R) return tile_of_rows<T, V, R - 1>(tile);
+  }
+  tile_of<T, R, V>(tile);
+}
+
+template <class T>
+void tile(const Conv2dTile<T>& tile) {
+  if (tile.columns <= kLanes<T>) return tile_of_rows<T, 1>(tile);
+  tile_of_rows<T, kConv2dNV>(tile);
+}
+
+template <class T, int R, int V>
+void direct_columns(const Conv2dDirectRow<T>& row, std::int64_t first, std::int64_t columns) {
+  constexpr int L = kLanes<T>;
+  const std::int64_t tail = columns - (V - 1) * L;
+  Vec<T> acc[R][V] = {};
+  for (std::int64_t k = 0; k < row.depth; ++k) {
+    const T* image = row.image + row.offsets[k] + first;
+    Vec<T> scale[R];
+    for (int i = 0; i < R; ++i) scale[i] = broadcast(row.a[i * row.a_row + k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const Vec<T> pixels = load(image + v * L);
+      for (int i = 0; i < R; ++i) acc[i][v] = fma(scale[i], pixels, acc[i][v]);
+    }
+  }
+  for (int i = 0; i < R; ++i) {
+    T* out = row.out + i * row.out_row + first;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      Vec<T> sum = acc[i][v];
+      if (row.bias != nullptr) sum += broadcast(row.bias[i]);
+      if (row.relu) sum = relu<T>(sum);
+      if (v < V - 1 || tail == L) {
+        store(out + v * L, sum);
+      } else {
+        store_partial(out + v * L, sum, tail);
+      }
+    }
+  }
+}
+
+template <class T, int R>
+void direct_row_of(const Conv2dDirectRow<T>& row) {
+  constexpr int L = kLanes<T>;
+  std::int64_t first = 0;
+  for (; row.columns - first > 4 * L; first += 4 * L) direct_columns<T, R, 4>(row, first, 4 * L);
+  const std::int64_t rest = row.columns - first;
+  if (rest > 3 * L) return direct_columns<T, R, 4>(row, first, rest);
+  if (rest > 2 * L) return direct_columns<T, R, 3>(row, first, rest);
+  if (rest > L) return direct_columns<T, R, 2>(row, first, rest);
+  direct_columns<T, R, 1>(row, first, rest);
+}
+
+template <class T>
+void direct_row(const Conv2dDirectRow<T>& row) {
+  if (row.columns == 0) return;
+  row.rows == 1 ? direct_row_of<T, 1>(row) : direct_row_of<T, kConv2dDirectRows>(row);
+}
+
+// The lanes of a vector, added in a fixed order.
+template <class T>
+KERNELGRAD_INLINE T sum_lanes(Vec<T> v) {
+  T sum = v[0];
+  for (int i = 1; i < kLanes<T>; ++i) sum += v[i];
+  return sum;
+}
+
+template <class T, int TAPS>
+void dots_of(const Conv2dDots<T>& dots, std::int64_t first) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[TAPS] = {};
+  const T* image[TAPS];
+  for (int t = 0; t < TAPS; ++t) image[t] = dots.image + dots.offsets[first + t];
+  for (std::int64_t y = 0; y < dots.height; ++y) {
+    const T* grad = dots.grad + y * dots.width;
+    const std::int64_t line = y * dots.pitch;
+    std::int64_t x = 0;
+    for (; x + L <= dots.width; x += L) {
+      const Vec<T> g = load(grad + x);
+#pragma GCC unroll 16
+      for (int t = 0; t < TAPS; ++t) acc[t] = fma(g, load(image[t] + line + x), acc[t]);
+    }
+    if (const std::int64_t rest = dots.width - x; rest > 0) {
+      const Vec<T> g = load_partial(grad + x, rest);
+#pragma GCC unroll 16
+      for (int t = 0; t < TAPS; ++t) {
+        acc[t] = fma(g, load_partial(image[t] + line + x, rest), acc[t]);
+      }
+    }
+  }
+  for (int t = 0; t < TAPS; ++t) dots.sums[first + t] += sum_lanes<T>(acc[t]);
+}
+
+template <class T>
+void dots(const Conv2dDots<T>& dots) {
+  std::int64_t t = 0;
+  for (; t + 9 <= dots.taps; t += 9) dots_of<T, 9>(dots, t);
+  for (; t + 4 <= dots.taps; t += 4) dots_of<T, 4>(dots, t);
+  for (; t < dots.taps; ++t) dots_of<T, 1>(dots, t);
+}
+
+template <class T>
+T sum(std::int64_t n, const T* x) {
+  constexpr int L = kLanes<T>;
+  Vec<T> acc[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * L <= n; i += 4 * L) {
+    for (int v = 0; v < 4; ++v) acc[v] += load(x + i + v * L);
+  }
+  for (; i < n; i += L) acc[0] += n - i >= L ? load(x + i) : load_partial(x + i, n - i);
+  return sum_lanes<T>((acc[0] + acc[1]) + (acc[2] + acc[3]));
+}
+
+template <class T>
+constexpr Conv2dKernels<T> kernels = {
+    kConv2dMR,     kConv2dNR<T>, tile<T>, pack_panel<T>, pack_transposed<T>,
+    direct_row<T>, dots<T>,      sum<T>};
+
+}  // namespace
+
+const Conv2dKernelSet conv2d_kernels = {kernels<float>, kernels<double>};
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
