@@ -49,6 +49,10 @@ _EXTENTS = "int | Sequence[int]"
 OBJECT_PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("a", "b", "x", "y", "w", "bias", "weight", "out", "grad_out"), _ARRAY),
     "axis": f"{_EXTENTS} | None",
+    **dict.fromkeys(("stride", "padding", "dilation", "kernel_size", "input_size"), _EXTENTS),
+    "groups": "int",
+    "activation": "str",
+    "indices": _ARRAY,
 }
 OBJECT_RESULTS: dict[str, str] = {}  # functions that return anything but one array
 
