@@ -14,6 +14,41 @@ compiler: str
 
 def available_isas() -> list[str]: ...
 def built_isas() -> list[str]: ...
+def conv2d(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    out: Array | None = None,
+) -> Array: ...
+def conv2d_grad_bias(grad_out: Array, *, out: Array | None = None) -> Array: ...
+def conv2d_grad_input(
+    grad_out: Array,
+    w: Array,
+    input_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    out: Array | None = None,
+) -> Array: ...
+def conv2d_grad_weight(
+    grad_out: Array,
+    x: Array,
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    out: Array | None = None,
+) -> Array: ...
 def elu(x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Array: ...
 def elu_grad(
     grad_out: Array,
