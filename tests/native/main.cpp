@@ -1,5 +1,5 @@
 #include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "check.h"
 #include "cpu/kernel_table.h"
@@ -20,13 +20,29 @@ void fail(const char* file, int line, const std::string& what) {
 }
 }  // namespace kernelgrad::test
 
+namespace {
+
+// Arguments: NAME runs the tests whose name contains it (any of several), -NAME leaves those out.
+bool selected(const std::string& name, int argc, char** argv) {
+  bool wanted = true, narrowed = false;
+  for (int i = 1; i < argc; ++i) {
+    const bool leaves_out = argv[i][0] == '-';
+    const bool matches = name.find(argv[i] + leaves_out) != std::string::npos;
+    if (leaves_out && matches) return false;
+    if (!leaves_out) wanted = matches || (narrowed && wanted), narrowed = true;
+  }
+  return wanted;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace kernelgrad;
   int passed = 0, failed = 0;
   for (const std::string& isa : cpu::available_isas()) {
     cpu::set_isa(isa);
     for (const test::Case& test_case : test::cases()) {
-      if (argc > 1 && std::strstr(test_case.name.c_str(), argv[1]) == nullptr) continue;
+      if (!selected(test_case.name, argc, argv)) continue;
       const int before = test::failures;
       test_case.run();
       const bool ok = test::failures == before;
