@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kernelgrad import autograd, kernels, ops, random
+from kernelgrad import autograd, data, kernels, nn, ops, optim, random
 from kernelgrad._cpu import __version__
 from kernelgrad.autograd import (
     enable_grad,
@@ -140,6 +140,7 @@ from kernelgrad.namespace import (
     where,
 )
 from kernelgrad.random import manual_seed
+from kernelgrad.serialization import load, save
 from kernelgrad.tensor import Tensor
 
 bool = np.dtype(np.bool_)
@@ -199,6 +200,7 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cumulative_sum",
+    "data",
     "divide",
     "e",
     "einsum",
@@ -236,6 +238,7 @@ __all__ = [
     "less",
     "less_equal",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",
@@ -258,12 +261,14 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "nn",
     "no_grad",
     "nonzero",
     "not_equal",
     "ones",
     "ones_like",
     "ops",
+    "optim",
     "outer",
     "permute_dims",
     "pi",
@@ -277,6 +282,7 @@ __all__ = [
     "reshape",
     "roll",
     "round",
+    "save",
     "set_grad_enabled",
     "set_num_threads",
     "show_config",

@@ -12,6 +12,7 @@ the same versions of kernelgrad and NumPy.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Generator:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a state that `get_state` returned."""
-        checked = _checked_state(state)
+        checked: Any = _checked_state(state)
         with self._bits.lock:
             self._bits.state = checked
 
@@ -83,29 +84,39 @@ class Generator:
         return children
 
     def normal(
-        self, shape: Shape = (), *, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32
+        self,
+        shape: Shape = (),
+        *,
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float32,
     ) -> NDArray[Any]:
         """Normally distributed numbers of the given mean and standard deviation."""
         if not std >= 0:
             raise ValueError(f"normal: std {std}; need std >= 0.")
         out = np.asarray(self._numpy.standard_normal(shape, dtype=_float_dtype("normal", dtype)))
         if std != 1.0:
-            out *= std
+            np.multiply(out, std, out=out)
         if mean != 0.0:
-            out += mean
+            np.add(out, mean, out=out)
         return out
 
     def uniform(
-        self, shape: Shape = (), *, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
+        self,
+        shape: Shape = (),
+        *,
+        low: float = 0.0,
+        high: float = 1.0,
+        dtype: DTypeLike = np.float32,
     ) -> NDArray[Any]:
         """Numbers spread evenly over [low, high); rounding may give `high` itself."""
         if not low <= high:
             raise ValueError(f"uniform: low {low}, high {high}; need low <= high.")
         out = np.asarray(self._numpy.random(shape, dtype=_float_dtype("uniform", dtype)))
         if high - low != 1.0:
-            out *= high - low
+            np.multiply(out, high - low, out=out)
         if low != 0.0:
-            out += low
+            np.add(out, low, out=out)
         return out
 
     def integers(
@@ -170,20 +181,37 @@ def _checked_state(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-default_generator = Generator()
+default_generator: Generator
+_creation = threading.Lock()
+
+
+def __getattr__(name: str) -> Generator:
+    # Made at its first use: numpy.random takes a while to import.
+    if name != "default_generator":
+        raise AttributeError(f"module 'kernelgrad.random' has no attribute {name!r}")
+    with _creation:
+        if name not in globals():
+            globals()[name] = Generator()
+    found: Generator = globals()[name]
+    return found
+
+
+def _default() -> Generator:
+    return __getattr__("default_generator")
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator and return it."""
-    default_generator.seed(seed)
-    return default_generator
+    generator = _default()
+    generator.seed(seed)
+    return generator
 
 
 def get_state() -> dict[str, Any]:
     """The state of the default generator."""
-    return default_generator.get_state()
+    return _default().get_state()
 
 
 def set_state(state: dict[str, Any]) -> None:
     """Continue the default generator from `state`."""
-    default_generator.set_state(state)
+    _default().set_state(state)

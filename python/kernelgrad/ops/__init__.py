@@ -32,6 +32,7 @@ from kernelgrad.ops.arithmetic import (
     subtract,
     trunc,
 )
+from kernelgrad.ops.binary_cross_entropy import binary_cross_entropy
 from kernelgrad.ops.comparison import (
     bitwise_and,
     bitwise_invert,
@@ -127,6 +128,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "binary_cross_entropy",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",

@@ -1,0 +1,68 @@
+"""The functions behind the layers, with PyTorch's names and defaults. They compose operations of
+`kernelgrad.ops`; no gradient is written here."""
+
+from kernelgrad.nn.functional.activations import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    mish,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from kernelgrad.nn.functional.layers import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    check_padding,
+    check_probability,
+    conv2d,
+    conv_transpose2d,
+    dropout,
+    flatten,
+    linear,
+    max_pool2d,
+)
+from kernelgrad.nn.functional.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    check_reduction,
+    cross_entropy,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "check_padding",
+    "check_probability",
+    "check_reduction",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "flatten",
+    "gelu",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+]

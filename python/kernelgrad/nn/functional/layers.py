@@ -1,0 +1,206 @@
+"""Linear maps, convolution, pooling, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from kernelgrad import ops, random
+from kernelgrad.nn.pair import Pair, pair
+from kernelgrad.tensor import Tensor
+
+linear: Callable[..., Tensor] = ops.linear
+
+
+def check_padding(op: str, padding: Any, stride: Any) -> None:
+    """A padding given as a word must be "valid", or "same" with stride 1."""
+    if not isinstance(padding, str):
+        return
+    if padding not in ("valid", "same"):
+        raise ValueError(f"{op}: padding {padding!r}; need numbers, 'valid' or 'same'.")
+    if padding == "same" and pair(stride, op, "stride", smallest=1) != (1, 1):
+        raise ValueError(f"{op}: padding 'same' with stride {stride}; need stride 1.")
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """2-D convolution (cross-correlation) over NCHW images; see nn.Conv2d for the shapes."""
+    if isinstance(padding, str):
+        check_padding("conv2d", padding, stride)
+        padding = _same(weight.shape, dilation) if padding == "same" else 0
+    out: Tensor = ops.conv2d(
+        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return out
+
+
+def _same(weight_shape: tuple[int, ...], dilation: Pair) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) that keep the image's size; an odd one goes below and right."""
+    total = [
+        step * (extent - 1)
+        for step, extent in zip(
+            pair(dilation, "conv2d", "dilation", smallest=1), weight_shape[2:], strict=True
+        )
+    ]
+    top, left = total[0] // 2, total[1] // 2
+    return top, total[0] - top, left, total[1] - left
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Transposed 2-D convolution: the gradient of conv2d by its input, taken at `input`.
+
+    output_padding adds rows and columns at the lower right, of the sizes that a conv2d with this
+    stride would not have seen. See nn.ConvTranspose2d for the shapes.
+    """
+    name = "conv_transpose2d"
+    if input.ndim != 4 or weight.ndim != 4:
+        raise ValueError(
+            f"{name}: input {input.shape}, weight {weight.shape}; need four axes each."
+        )
+    strides = pair(stride, name, "stride", smallest=1)
+    pads = pair(padding, name, "padding", smallest=0)
+    extra = pair(output_padding, name, "output_padding", smallest=0)
+    dilations = pair(dilation, name, "dilation", smallest=1)
+    if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
+        raise ValueError(
+            f"{name}: output_padding {extra} with stride {strides} and dilation {dilations}; "
+            "need it below one of the two."
+        )
+    size = tuple(
+        (input.shape[2 + i] - 1) * strides[i]
+        - 2 * pads[i]
+        + dilations[i] * (weight.shape[2 + i] - 1)
+        + extra[i]
+        + 1
+        for i in range(2)
+    )
+    if min(size) < 1:
+        raise ValueError(f"{name}: input {input.shape} gives an output of {size}; need sizes >= 1.")
+    out: Tensor = ops.conv2d_grad_input(
+        input, weight, size, stride=strides, padding=pads, dilation=dilations, groups=groups
+    )
+    if bias is not None:
+        out = ops.add(out, ops.reshape(bias, (1, -1, 1, 1)))
+    return out
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    out: Tensor = ops.max_pool2d(
+        input,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        ceil_mode=ceil_mode,
+    )
+    return out
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window: (N, C, H, W) -> (N, C, OH, OW)."""
+    out: Tensor = ops.avg_pool2d(
+        input,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+    )
+    return out
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
+    """Means over windows that divide the image: (N, C, H, W) -> (N, C, *output_size).
+
+    Row i of OH averages the rows from floor(i H / OH) to ceil((i + 1) H / OH); columns likewise.
+    """
+    if input.ndim != 4 or 0 in input.shape[2:]:
+        raise ValueError(
+            f"adaptive_avg_pool2d: input {input.shape}; need (N, C, H, W) with H, W >= 1."
+        )
+    given = tuple(output_size) if isinstance(output_size, Sequence) else (output_size, output_size)
+    if len(given) != 2:
+        raise ValueError(f"adaptive_avg_pool2d: output_size {output_size}; need one or two.")
+    height, width = input.shape[2:]
+    wanted = tuple(
+        extent if size is None else size
+        for size, extent in zip(given, (height, width), strict=True)
+    )
+    rows, columns = pair(wanted, "adaptive_avg_pool2d", "output_size", smallest=1)
+    if height % rows == 0 and width % columns == 0:
+        return avg_pool2d(input, (height // rows, width // columns))
+    # Windows of unequal sizes: a product with a matrix of averages from either side.
+    down = _averages(height, rows, input.dtype)
+    across = _averages(width, columns, input.dtype)
+    out: Tensor = ops.matmul(down, ops.matmul(input, across, transpose_b=True))
+    return out
+
+
+def _averages(extent: int, count: int, dtype: DTypeLike) -> NDArray[Any]:
+    """(count, extent); row i is 1 / length over window i and 0 elsewhere."""
+    matrix = np.zeros((count, extent), dtype=dtype)
+    for i in range(count):
+        begin, end = i * extent // count, -(-(i + 1) * extent // count)
+        matrix[i, begin:end] = 1.0 / (end - begin)
+    return matrix
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from start_dim to end_dim, both included, joined in one."""
+    out: Tensor = ops.flatten(input, start_dim, end_dim)
+    return out
+
+
+def check_probability(op: str, p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{op}: p {p}; need 0 <= p <= 1.")
+
+
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """In training, zero with probability p and x / (1 - p) otherwise; else the input itself."""
+    check_probability("dropout", p)
+    if not training or p == 0.0:
+        return input
+    kept = (generator or random.default_generator).bernoulli(input.shape, p=1.0 - p)
+    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    out: Tensor = ops.multiply(input, np.multiply(kept, scale, dtype=input.dtype))
+    return out

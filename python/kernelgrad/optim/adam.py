@@ -1,0 +1,108 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kernelgrad import kernels
+from kernelgrad.autograd import bump_version
+from kernelgrad.optim.optimizer import Group, Optimizer, check_ranges
+from kernelgrad.tensor import Tensor
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """p -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps), with m and v the running
+    means of the gradient and of its square; weight_decay * p is added to the gradient.
+    Kingma & Ba, arXiv:1412.6980."""
+
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        check_ranges(name, options, lr=inf, eps=inf, weight_decay=inf)
+        betas = options["betas"]
+        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"{name}: betas {betas}; need two numbers >= 0 and < 1.")
+
+    def _step_group(self, group: Group) -> None:
+        # Parameters that missed gradients have fewer steps behind them; each count is one call.
+        by_step: dict[int, list[Tensor]] = {}
+        state = self.state
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            kept = state.get(parameter)
+            if kept is None:
+                kept = state[parameter] = {
+                    "step": 0,
+                    "exp_avg": np.zeros_like(parameter._data),
+                    "exp_avg_sq": np.zeros_like(parameter._data),
+                }
+            kept["step"] = step = int(kept["step"]) + 1
+            by_step.setdefault(step, []).append(parameter)
+        for step, params in by_step.items():
+            self._call_kernel(group, params, step)
+
+    def _call_kernel(self, group: Group, params: list[Any], step: int) -> None:
+        beta1, beta2 = group["betas"]
+        kept = [self.state[parameter] for parameter in params]
+        kernels.adam_step(
+            [parameter._data for parameter in params],
+            [parameter.grad._data for parameter in params],
+            [entry["exp_avg"] for entry in kept],
+            [entry["exp_avg_sq"] for entry in kept],
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=self.decoupled,
+            step=step,
+            maximize=group["maximize"],
+        )
+        for parameter in params:
+            bump_version(parameter)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p is first scaled by 1 - lr * weight_decay.
+    Loshchilov & Hutter, arXiv:1711.05101."""
+
+    decoupled: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
