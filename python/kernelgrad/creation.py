@@ -30,9 +30,11 @@ def asarray(
     device: _Device = None,
     copy: bool | None = None,
 ) -> Tensor:
-    """A tensor over obj: the tensor itself, or zero-copy over a NumPy array, or made from lists and scalars.
+    """A tensor over obj: the tensor itself, or zero-copy over a NumPy array, or made from lists
+    and scalars.
 
-    Dtypes: arrays keep theirs; Python floats become float32. copy: True always copies, False never does
+    Dtypes: arrays keep theirs; Python floats become float32. copy: True always copies, False
+    never does
     (ValueError where it must). With a dtype of its own a tensor is converted inside the graph.
     """
     if isinstance(obj, Tensor):
@@ -41,7 +43,8 @@ def asarray(
         if dtype is not None and np.dtype(dtype) != obj.dtype:
             if copy is False:
                 raise ValueError(
-                    f"asarray: copy=False, but {obj.dtype} has to be converted to {np.dtype(dtype)}."
+                    f"asarray: copy=False, but {obj.dtype} has to be converted to "
+                    f"{np.dtype(dtype)}."
                 )
             return obj.astype(dtype)
         return obj.clone() if copy else obj

@@ -8,7 +8,8 @@ from typing import Any
 class Device:
     """Device("cpu"): immutable, equal and hashed by value; str(device) gives the name back.
 
-    Raises: RuntimeError for a CUDA device, which this build does not have; ValueError for another name.
+    Raises: RuntimeError for a CUDA device, which this build does not have; ValueError for
+    another name.
     """
 
     __slots__ = ("_name",)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from kernelgrad.grad_mode import enable_grad
 from kernelgrad.hooks import Hooks
-from kernelgrad.tape import Node, edge, op_name
+from kernelgrad.tape import Node, edge
 from kernelgrad.tensor import Tensor, make_tensor
 
 _accumulation = threading.Lock()
@@ -21,8 +21,10 @@ _accumulation = threading.Lock()
 class _Pass:
     """One walk from some outputs towards the leaves.
 
-    Gradients are raw arrays, or Tensors under create_graph; each is dropped as soon as it is consumed.
-    `route`, if given, has the needs of the nodes worth visiting, and `captured` collects the gradients of
+    Gradients are raw arrays, or Tensors under create_graph; each is dropped as soon as it is
+    consumed.
+    `route`, if given, has the needs of the nodes worth visiting, and `captured` collects the
+    gradients of
     nodes that were asked for.
     """
 
@@ -74,11 +76,13 @@ class _Pass:
             rule = node.rule
             if rule is None:
                 raise RuntimeError(_FREED)
-            for counter, version in zip(node.counters, node.versions):
+            for counter, version in zip(node.counters, node.versions, strict=True):
                 if counter[0] != version:
                     raise RuntimeError(_changed(node))
             arrived = zip(
-                node.parents, rule(grad, node.saved if plain else node.saved_tensors(), needs)
+                node.parents,
+                rule(grad, node.saved if plain else node.saved_tensors(), needs),
+                strict=True,
             )
             if not self.keep:
                 node.rule = node.saved = None
@@ -98,7 +102,8 @@ class _Pass:
         return tensor if self.create_graph else tensor._data
 
     def own(self, grad: Any) -> Tensor:
-        """The gradient as a tensor whose memory is its alone, so that in-place use of it is safe."""
+        """The gradient as a tensor whose memory is its alone, so that in-place use of it is
+        safe."""
         if self.create_graph:
             tensor: Tensor = grad
             fresh = id(grad) not in self.shared
@@ -159,7 +164,8 @@ def _seed(
     if gradient is None:
         if output._data.size != 1:
             raise RuntimeError(
-                f"{op}: the output has shape {output.shape}; a gradient of that shape is needed unless it has one element."
+                f"{op}: the output has shape {output.shape}; a gradient of that shape is "
+                "needed unless it has one element."
             )
         gradient = make_tensor(np.ones(output._data.shape, output._data.dtype))
     else:
@@ -178,9 +184,11 @@ def backward(
     """Adds the gradient of `tensor` to .grad of every leaf that requires grad.
 
     gradient: d(loss)/d(tensor), of the tensor's shape; may be left out for one element (then 1).
-    retain_graph: keep what was saved, so that the graph can be walked again; as create_graph if None.
+    retain_graph: keep what was saved, so that the graph can be walked again; as create_graph if
+    None.
     create_graph: record the pass itself, so that the gradients can be differentiated.
-    Raises: RuntimeError if the graph was freed, or a saved value changed in place (naming the operation);
+    Raises: RuntimeError if the graph was freed, or a saved value changed in place (naming the
+    operation);
     .grad is then as it was.
     """
     walk = _Pass(create_graph if retain_graph is None else retain_graph, create_graph)
@@ -211,7 +219,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` with respect to `inputs`, leaving every .grad alone.
 
-    Only the part of the graph between the two is walked. Arguments as for backward; an input that the
+    Only the part of the graph between the two is walked. Arguments as for backward; an input
+    that the
     outputs do not depend on raises RuntimeError, or gives None with allow_unused.
     """
     outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
@@ -220,10 +229,14 @@ def grad(
         grad_outputs = (grad_outputs,) * len(outputs) if grad_outputs is None else (grad_outputs,)
     if len(grad_outputs) != len(outputs):
         raise ValueError(
-            f"grad: {len(outputs)} outputs but {len(grad_outputs)} grad_outputs; need one for each (or None)."
+            f"grad: {len(outputs)} outputs but {len(grad_outputs)} grad_outputs; need one "
+            "for each (or None)."
         )
     walk = _Pass(create_graph if retain_graph is None else retain_graph, create_graph)
-    seeds = [_seed("grad", output, seed, walk) for output, seed in zip(outputs, grad_outputs)]
+    seeds = [
+        _seed("grad", output, seed, walk)
+        for output, seed in zip(outputs, grad_outputs, strict=True)
+    ]
     targets = [edge(tensor) for tensor in inputs]
     for i, target in enumerate(targets):
         if target is None:
@@ -235,10 +248,11 @@ def grad(
     _walk(walk, seeds)
     results: list[Tensor | None] = []
     for i, target in enumerate(targets):
-        found = walk.captured.get(target) if isinstance(target, Node) else walk.leaves.get(target)  # type: ignore[arg-type]
+        found = walk.captured[target] if isinstance(target, Node) else walk.leaves.get(inputs[i])
         if found is None and not allow_unused:
             raise RuntimeError(
-                f"grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it."
+                f"grad: the outputs do not depend on input {i}; pass allow_unused=True to "
+                "get None for it."
             )
         results.append(None if found is None else walk.own(found))
     return tuple(results)

@@ -33,7 +33,8 @@ class _GradMode:
         code = getattr(function, "__code__", None)
         if code is not None and code.co_flags & _SUSPENDABLE:
             raise TypeError(
-                f"{type(self).__name__}: {function.__qualname__} is a generator or coroutine, whose body runs "
+                f"{type(self).__name__}: {function.__qualname__} is a generator or "
+                "coroutine, whose body runs "
                 "after the call returned; use a with statement inside it."
             )
         wanted = self._wanted
@@ -61,7 +62,8 @@ class enable_grad(_GradMode):
 
 
 class set_grad_enabled(_GradMode):
-    """set_grad_enabled(mode): sets the mode at once; in a with statement or as a decorator, for that extent."""
+    """set_grad_enabled(mode): sets the mode at once; in a with statement or as a decorator, for
+    that extent."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__(bool(mode))

@@ -25,15 +25,21 @@ def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor
 def gradcheck(function: Callable[..., Any], inputs: Tensor | Sequence[Any], seed: int = 0) -> bool:
     """Checks that the gradient of `function` at `inputs` is right; returns True or raises.
 
-    With a random cotangent c for the outputs and a random direction v for the inputs that require grad,
-    the derivative of <c, function(inputs + t v)> at t = 0 is compared with <gradient, v>. The derivative
-    comes from fourth-order central differences at two step sizes; the tolerance is computed: how far the
+    With a random cotangent c for the outputs and a random direction v for the inputs that
+    require grad,
+    the derivative of <c, function(inputs + t v)> at t = 0 is compared with <gradient, v>. The
+    derivative
+    comes from fourth-order central differences at two step sizes; the tolerance is computed: how
+    far the
     two disagree, plus the rounding of the function's values divided by the step.
 
-    function: takes the inputs, returns a Tensor or several; must be deterministic and smooth near inputs.
+    function: takes the inputs, returns a Tensor or several; must be deterministic and smooth
+    near inputs.
     inputs: the arguments; those that require grad must be float64.
-    Raises: AssertionError with both numbers if they differ, or if the function is not smooth enough there
-    to tell; TypeError if an input that requires grad is not float64; ValueError if none requires grad.
+    Raises: AssertionError with both numbers if they differ, or if the function is not smooth
+    enough there
+    to tell; TypeError if an input that requires grad is not float64; ValueError if none requires
+    grad.
     """
     arguments: list[Any] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     places = [i for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad]
@@ -63,7 +69,9 @@ def gradcheck(function: Callable[..., Any], inputs: Tensor | Sequence[Any], seed
         )
     else:
         analytic_parts = (None,) * len(places)
-    products = [0.0 if g is None else g._data * v for g, v in zip(analytic_parts, direction)]
+    products = [
+        0.0 if g is None else g._data * v for g, v in zip(analytic_parts, direction, strict=True)
+    ]
     analytic = float(sum(np.sum(product) for product in products))
     magnitude = float(sum(np.sum(np.abs(product)) for product in products))
 
@@ -71,12 +79,14 @@ def gradcheck(function: Callable[..., Any], inputs: Tensor | Sequence[Any], seed
     scale = max(magnitude, abs(numeric))
     if not tolerance <= _SMOOTH * scale + rounding:
         raise AssertionError(
-            f"gradcheck: the finite differences disagree among themselves by {tolerance:.3g} at {numeric:.17g}; "
+            "gradcheck: the finite differences disagree among themselves by "
+            f"{tolerance:.3g} at {numeric:.17g}; "
             "the function is not smooth (or not finite) near these inputs: move them."
         )
     if not abs(analytic - numeric) <= tolerance + rounding:
         raise AssertionError(
-            f"gradcheck: the gradient gives {analytic:.17g} but finite differences give {numeric:.17g}; "
+            f"gradcheck: the gradient gives {analytic:.17g} but finite differences give "
+            f"{numeric:.17g}; "
             f"they may differ by {tolerance + rounding:.3g}."
         )
     return True
@@ -89,16 +99,17 @@ def _difference(
     direction: list[NDArray[Any]],
     cotangent: list[NDArray[Any]],
 ) -> tuple[float, float, float]:
-    """The derivative along the direction, how far two step sizes disagree, and the rounding error."""
+    """The derivative along the direction, how far two step sizes disagree, and the rounding
+    error."""
     largest = 0.0
 
     def value(step: float) -> float:
         nonlocal largest
         moved = list(arguments)
-        for i, v in zip(places, direction):
+        for i, v in zip(places, direction, strict=True):
             moved[i] = make_tensor(arguments[i]._data + step * v)
             moved[i].requires_grad = True  # a function may differentiate inside (gradgradcheck)
-        terms = [c * out._data for c, out in zip(cotangent, _outputs(function, moved))]
+        terms = [c * out._data for c, out in zip(cotangent, _outputs(function, moved), strict=True)]
         largest = max(largest, float(sum(np.sum(np.abs(term)) for term in terms)))
         return float(sum(np.sum(term) for term in terms))
 
@@ -127,7 +138,7 @@ def gradgradcheck(
         inner, outer = values[: len(arguments)], values[len(arguments) :]
         with enable_grad():
             outputs = _outputs(function, inner)
-            pairs = [(out, c) for out, c in zip(outputs, outer) if out.requires_grad]
+            pairs = [(out, c) for out, c in zip(outputs, outer, strict=True) if out.requires_grad]
             found = grad(
                 [out for out, _ in pairs],
                 [inner[i] for i in places],
@@ -136,7 +147,8 @@ def gradgradcheck(
                 allow_unused=True,
             )
         return [
-            make_tensor(np.zeros(inner[i].shape)) if g is None else g for i, g in zip(places, found)
+            make_tensor(np.zeros(inner[i].shape)) if g is None else g
+            for i, g in zip(places, found, strict=True)
         ]
 
     return gradcheck(gradients, [*arguments, *cotangents], seed)

@@ -1,4 +1,5 @@
-"""The public array functions: the internal ones of ops, made to take scalars, lists and arrays and to
+"""The public array functions: the internal ones of ops, made to take scalars, lists and arrays
+and to
 give Tensors always."""
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The values along an axis in order."""
     order = argsort(x, axis=axis, descending=descending, stable=stable)
-    return take_along_axis(x, order, axis)
+    result: Tensor = take_along_axis(x, order, axis)
+    return result
 
 
 def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:

@@ -16,11 +16,13 @@ RuleType = TypeVar("RuleType", bound=Rule)
 
 OUTPUT = -1
 _SAVES: dict[Rule, tuple[int, ...]] = {}
-# Rules of nodes that stand between an operation and an operand whose shape it changed (broadcasting).
+# Rules of nodes that stand between an operation and an operand whose shape it changed
+# (broadcasting).
 ADAPTERS: set[Rule] = set()
 _UNCHANGING = [0]
 
-# A node is always younger than the nodes it came from, so counting down makes every parent larger than
+# A node is always younger than the nodes it came from, so counting down makes every parent
+# larger than
 # its children: a heap of these numbers pops a graph in topological order.
 _next_order = itertools.count(0, -1).__next__
 
@@ -41,7 +43,8 @@ def saves(*kinds: int) -> Callable[[RuleType], RuleType]:
 class Node:
     """One recorded operation: its rule, the raw arrays it saved with their versions, its parents.
 
-    A parent is the node of an input, the input itself if that is a leaf, or None if it needs no gradient.
+    A parent is the node of an input, the input itself if that is a leaf, or None if it needs no
+    gradient.
     """
 
     __slots__ = ("_hooks", "counters", "needs", "order", "parents", "rule", "saved", "versions")
@@ -132,7 +135,7 @@ def record(out: Any, rule: Rule, inputs: Sequence[Any], saved: tuple[Any, ...] =
     parents = tuple([edge(value) for value in inputs])
     needs = tuple([parent is not None for parent in parents])
     counters = []
-    for kind, value in zip(_SAVES.get(rule, ()), saved):
+    for kind, value in zip(_SAVES.get(rule, ()), saved, strict=False):
         if value is None:
             counters.append(_UNCHANGING)
         elif kind == OUTPUT:

@@ -1,4 +1,5 @@
-"""Tensor: an array, its gradient and its place in the graph. Names no operation: ops installs them."""
+"""Tensor: an array, its gradient and its place in the graph. Names no operation: ops installs
+them."""
 
 from __future__ import annotations
 
@@ -33,12 +34,15 @@ class ViewToken:
 class Tensor(_Methods):
     """An array that operations may differentiate through.
 
-    Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies and kg.asarray
+    Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies and
+    kg.asarray
     accepts lists and scalars. Operations return plain Tensors, also from subclasses.
     """
 
-    # _version is a one-element list that every tensor on the same memory shares: changes made through
-    # kernelgrad count it up. _view is None, the token of a view, or a base's weak reference to that token.
+    # _version is a one-element list that every tensor on the same memory shares: changes made
+    # through
+    # kernelgrad count it up. _view is None, the token of a view, or a base's weak reference to
+    # that token.
     __slots__ = (
         "__weakref__",
         "_data",
@@ -104,7 +108,7 @@ class Tensor(_Methods):
     def __len__(self) -> int:
         if self._data.ndim == 0:
             raise TypeError("len: a 0-d tensor has no length.")
-        return self._data.shape[0]
+        return len(self._data)
 
     __hash__ = object.__hash__
 
@@ -133,7 +137,8 @@ class Tensor(_Methods):
             )
         if not value and self._node is not None:
             raise RuntimeError(
-                "requires_grad: the tensor is the result of a recorded operation; use .detach() to leave the graph."
+                "requires_grad: the tensor is the result of a recorded operation; use "
+                ".detach() to leave the graph."
             )
         self._requires_grad = bool(value)
 
@@ -158,7 +163,8 @@ class Tensor(_Methods):
                 raise TypeError(f"grad: assigned a {type(value).__name__}; need a Tensor or None.")
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ValueError(
-                    f"grad: assigned {value.dtype} {value.shape} to a tensor {self.dtype} {self.shape}; "
+                    f"grad: assigned {value.dtype} {value.shape} to a tensor {self.dtype} "
+                    f"{self.shape}; "
                     "shape and dtype must agree."
                 )
         self._grad = value
@@ -169,7 +175,8 @@ class Tensor(_Methods):
         retain_graph: bool | None = None,
         create_graph: bool = False,
     ) -> None:
-        """Adds d(self)/d(leaf) to .grad of every leaf that requires grad; see kg.autograd.backward."""
+        """Adds d(self)/d(leaf) to .grad of every leaf that requires grad; see
+        kg.autograd.backward."""
         from kernelgrad.engine import backward
 
         backward(self, gradient, retain_graph, create_graph)
@@ -188,7 +195,8 @@ class Tensor(_Methods):
     def register_hook(self, hook: Hook) -> HookHandle:
         """Calls hook(gradient) when the gradient of this tensor is complete.
 
-        Hooks run in the order of registration; one that returns a Tensor replaces the gradient. The handle's
+        Hooks run in the order of registration; one that returns a Tensor replaces the gradient.
+        The handle's
         remove() takes the hook away.
         """
         return self._own_hooks("register_hook").add(hook)
@@ -277,7 +285,8 @@ class Tensor(_Methods):
     def _state(self, what: str) -> dict[str, Any]:
         if self._node is not None:
             raise RuntimeError(
-                f"{what}: the tensor is the result of a recorded operation, and only leaves can be copied or "
+                f"{what}: the tensor is the result of a recorded operation, and only "
+                "leaves can be copied or "
                 "pickled; call .detach() first, or .clone() for a copy inside the graph."
             )
         # A Parameter or another subclass may carry attributes of its own.

@@ -1,7 +1,9 @@
-"""Differentiable operations: with a Tensor among the arguments they record and give a Tensor, without
+"""Differentiable operations: with a Tensor among the arguments they record and give a Tensor,
+without
 one they give a raw array. Importing this module installs Tensor's operators and methods."""
 
 import kernelgrad.ops._pending
+from kernelgrad.ops import methods, numpy_protocol
 from kernelgrad.ops.activation import (
     elu,
     gelu,
@@ -55,6 +57,7 @@ from kernelgrad.ops.comparison import (
     not_equal,
     signbit,
 )
+from kernelgrad.ops.conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight, conv_transpose2d
 from kernelgrad.ops.einsum import einsum
 from kernelgrad.ops.exponential import (
     acosh,
@@ -74,7 +77,7 @@ from kernelgrad.ops.exponential import (
 from kernelgrad.ops.indexing import getitem, setitem, take, take_along_axis
 from kernelgrad.ops.joining import concat, split, stack, unstack
 from kernelgrad.ops.matmul import linear, matmul, outer, tensordot, vecdot
-from kernelgrad.ops.methods import install
+from kernelgrad.ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from kernelgrad.ops.promotion import astype
 from kernelgrad.ops.reduction import (
     all,
@@ -109,14 +112,18 @@ from kernelgrad.ops.shape import (
     tile,
     transpose,
 )
+from kernelgrad.ops.softmax import log_softmax, softmax
+from kernelgrad.ops.softmax_cross_entropy import softmax_cross_entropy
 from kernelgrad.ops.trigonometric import acos, asin, atan, atan2, cos, hypot, sin, tan
 
-install()
+methods.install()
+numpy_protocol.install()
 
 __all__ = [
     "absolute",
     "acos",
     "acosh",
+    "adaptive_avg_pool2d",
     "add",
     "all",
     "any",
@@ -128,6 +135,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool2d",
     "binary_cross_entropy",
     "bitwise_and",
     "bitwise_invert",
@@ -140,6 +148,10 @@ __all__ = [
     "ceil",
     "clip",
     "concat",
+    "conv2d",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
+    "conv_transpose2d",
     "cos",
     "cosh",
     "count_nonzero",
@@ -168,9 +180,10 @@ __all__ = [
     "less_equal",
     "linear",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
+    "log_softmax",
     "logaddexp",
     "logical_and",
     "logical_not",
@@ -179,6 +192,7 @@ __all__ = [
     "matmul",
     "matrix_transpose",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -207,6 +221,8 @@ __all__ = [
     "silu",
     "sin",
     "sinh",
+    "softmax",
+    "softmax_cross_entropy",
     "softplus",
     "split",
     "sqrt",

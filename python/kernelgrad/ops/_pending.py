@@ -2,7 +2,8 @@
 
 # mypy: ignore-errors
 import numpy as np
-from kernelgrad import kernels, _cpu
+
+from kernelgrad import _cpu, kernels
 
 
 def matmul(a, b, *, bias=None, activation=None, transpose_a=False, transpose_b=False, out=None):

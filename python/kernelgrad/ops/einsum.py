@@ -18,7 +18,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
-    """One letter per axis for each operand and for the result; an ellipsis gets letters of its own."""
+    """One letter per axis for each operand and for the result; an ellipsis gets letters of its
+    own."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):
@@ -27,14 +28,15 @@ def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
         )
     free = [letter for letter in _LETTERS if letter not in subscripts]
     widest = max(
-        (a.ndim - len(term) + 3 for term, a in zip(terms, operands) if "..." in term), default=0
+        (a.ndim - len(term) + 3 for term, a in zip(terms, operands, strict=True) if "..." in term),
+        default=0,
     )
     batch = "".join(free[:widest])
-    for i, (term, a) in enumerate(zip(terms, operands)):
+    for i, (term, a) in enumerate(zip(terms, operands, strict=True)):
         if "..." in term:
             count = a.ndim - len(term) + 3
             terms[i] = term.replace("...", batch[len(batch) - count :] if count > 0 else "")
-        if len(terms[i]) != a.ndim or not terms[i].isalpha() and terms[i]:
+        if len(terms[i]) != a.ndim or (not terms[i].isalpha() and terms[i]):
             raise ValueError(
                 f"einsum: term {term!r} does not fit operand {i} of shape {tuple(a.shape)}."
             )
@@ -58,7 +60,8 @@ def _diagonal(a: Any, term: str) -> tuple[Any, str]:
             j = term.index(letter, i + 1)
             if a.shape[i] != a.shape[j]:
                 raise ValueError(
-                    f"einsum: axes {letter!r} of one operand have sizes {a.shape[i]} and {a.shape[j]}."
+                    f"einsum: axes {letter!r} of one operand have sizes {a.shape[i]} and "
+                    f"{a.shape[j]}."
                 )
             order = [k for k in range(len(term)) if k not in (i, j)]
             a = permute_dims(a, (i, j, *order))
@@ -82,7 +85,7 @@ def _contract(a: Any, first: str, b: Any, second: str, keep: set[str]) -> tuple[
     b, second = _sum_out(b, second, keep | set(first))
     sizes: dict[str, int] = {}
     for term, array in ((first, a), (second, b)):
-        for letter, size in zip(term, array.shape):
+        for letter, size in zip(term, array.shape, strict=True):
             if sizes.setdefault(letter, size) not in (size, 1) and size != 1:
                 raise ValueError(f"einsum: axis {letter!r} has sizes {sizes[letter]} and {size}.")
             sizes[letter] = max(sizes[letter], size) if size != 0 else 0

@@ -11,7 +11,6 @@ from numpy import ndarray
 from kernelgrad.autograd import record, record_view, records
 from kernelgrad.ops.promotion import astype
 from kernelgrad.ops.shape import broadcast_to, reshape
-from kernelgrad.tape import make_node
 from kernelgrad.tensor import Tensor, make_tensor, shares_memory, to_array
 
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
@@ -32,7 +31,8 @@ def _raw_key(key: Any) -> Any:
             return key.__index__()
         except AttributeError:
             raise IndexError(
-                f"getitem: an index is a {type(key).__name__}; need integers, slices, ..., None or arrays."
+                f"getitem: an index is a {type(key).__name__}; need integers, slices, "
+                "..., None or arrays."
             ) from None
     return key
 
@@ -59,17 +59,11 @@ def getitem(a: Any, key: Any) -> Any:
         key = _raw_key(key)
     out = x[key]
     if _is_basic(key):
-        return record_view(
-            out if out.__class__ is ndarray else x[(*_as_tuple(key), ...)],
-            _getitem_vjp,
-            a,
-            (x.shape, key),
-        )
+        if out.__class__ is not ndarray:  # one element: a 0-d view instead of NumPy's scalar
+            whole = (*key, ...) if isinstance(key, tuple) else (key, ...)
+            out = x[whole]
+        return record_view(out, _getitem_vjp, a, (x.shape, key))
     return record(out, _getitem_vjp, (a,), (x.shape, _own_copy(key)))
-
-
-def _as_tuple(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
 
 
 def _own_copy(key: Any) -> Any:
@@ -126,11 +120,13 @@ def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
         return
     if target._requires_grad and target._node is None:
         raise RuntimeError(
-            f"{op}: a leaf that requires grad cannot be changed in place; do it inside kg.no_grad(), or use .clone()."
+            f"{op}: a leaf that requires grad cannot be changed in place; do it inside "
+            "kg.no_grad(), or use .clone()."
         )
     if shares_memory(target):
         raise RuntimeError(
-            f"{op}: the tensor shares its memory with a view, which a recorded change in place would leave "
+            f"{op}: the tensor shares its memory with a view, which a recorded change in "
+            "place would leave "
             "without history; change a .clone() instead."
         )
 
@@ -149,7 +145,8 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
     raw = value._data if isinstance(value, Tensor) else to_array(value, "setitem")
     if not np.can_cast(raw.dtype, a.dtype, "same_kind"):
         raise TypeError(
-            f"setitem: a value of {raw.dtype} cannot be stored in {a.dtype}; convert it with astype."
+            f"setitem: a value of {raw.dtype} cannot be stored in {a.dtype}; convert it "
+            "with astype."
         )
     if recorded:
         before = make_tensor(a._data)  # stands for the tensor as it was
@@ -192,6 +189,3 @@ def take_along_axis(a: Any, indices: Any, axis: int = -1) -> Any:
     ]
     key[axis] = index
     return getitem(lines, tuple(key))
-
-
-__all__ = ["check_in_place", "getitem", "make_node", "setitem", "take", "take_along_axis"]

@@ -17,7 +17,7 @@ from kernelgrad.tensor import Tensor, make_tensor, share_memory, to_array
 def _concat_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     axis, sizes = saved
     grads, start = [], 0
-    for size, needed in zip(sizes, needs):
+    for size, needed in zip(sizes, needs, strict=True):
         part = (slice(None),) * axis + (slice(start, start + size),)
         grads.append(grad_out[part] if needed else None)
         start += size
@@ -81,7 +81,8 @@ def split(a: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
         raise ValueError(f"split: axis {axis} of an array with {x.ndim} axes.")
     if isinstance(sections, int) and (sections < 1 or x.shape[axis] % sections):
         raise ValueError(
-            f"split: {x.shape[axis]} elements do not fall into {sections} equal parts; give the places."
+            f"split: {x.shape[axis]} elements do not fall into {sections} equal parts; "
+            "give the places."
         )
     raw_parts = np.split(x, sections, axis)
     if not isinstance(a, Tensor):
@@ -90,7 +91,8 @@ def split(a: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     for part in parts:
         share_memory(part, a)
     if a._requires_grad and is_grad_enabled():
-        # One node gathers the parts' gradients, so that each costs its own size and not the whole's.
+        # One node gathers the parts' gradients, so that each costs its own size and not the
+        # whole's.
         shapes = [part.shape for part in raw_parts]
         whole = make_node(_split_vjp, (axis, shapes, x.dtype), (edge(a),), (True,))
         for i, part in enumerate(parts):

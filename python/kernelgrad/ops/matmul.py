@@ -142,7 +142,8 @@ def _linear_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """x @ weight.T + bias in one kernel: x (..., in), weight (out, in), bias (out,) -> (..., out)."""
+    """x @ weight.T + bias in one kernel: x (..., in), weight (out, in), bias (out,) -> (...,
+    out)."""
     raw_x = x._data if isinstance(x, Tensor) else x
     raw_weight = weight._data if isinstance(weight, Tensor) else weight
     raw_bias = bias._data if isinstance(bias, Tensor) else bias
@@ -195,7 +196,8 @@ def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """Sums of products over pairs of axes: the last `axes` of a with the first of b, or two lists."""
+    """Sums of products over pairs of axes: the last `axes` of a with the first of b, or two
+    lists."""
     if isinstance(axes, int):
         of_a, of_b = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     else:

@@ -215,20 +215,24 @@ class TensorMethods:
 
     def reshape(self: Any, *sizes: Any) -> Tensor:
         """reshape(2, 3) or reshape((2, 3))."""
-        return shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes)
+        result: Tensor = shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes)
+        return result
 
     def transpose(self: Any, *axes: Any) -> Tensor:
         """The axes reversed, or in the order given, as in NumPy."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return shape.transpose(self, order)
+        result: Tensor = shape.transpose(self, order)
+        return result
 
     @property
     def T(self: Any) -> Tensor:
-        return shape.transpose(self)
+        result: Tensor = shape.transpose(self)
+        return result
 
     @property
     def mT(self: Any) -> Tensor:
-        return shape.matrix_transpose(self)
+        result: Tensor = shape.matrix_transpose(self)
+        return result
 
     def __iter__(self: Any) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
@@ -253,8 +257,10 @@ class TensorMethods:
         if isinstance(target, Device) or (
             isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda")
         ):
-            return self.to_device(target)
-        return astype(self, target, copy=False)
+            result: Tensor = self.to_device(target)
+        else:
+            result = astype(self, target, copy=False)
+        return result
 
 
 def install() -> None:

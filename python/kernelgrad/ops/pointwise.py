@@ -1,4 +1,5 @@
-"""How elementwise operations are made: one path each for one and for two operands, kept short because
+"""How elementwise operations are made: one path each for one and for two operands, kept short
+because
 small networks spend their time in it."""
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def binary(
 ) -> Callable[[Any, Any], Any]:
     """The operation of two operands that broadcast.
 
-    for_a, for_b: which of "a" and "b" the gradient of that operand needs. floating: integers become float32.
+    for_a, for_b: which of "a" and "b" the gradient of that operand needs. floating: integers
+    become float32.
     """
     a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
     saves_something = a_for_a or b_for_a or a_for_b or b_for_b
@@ -186,7 +188,8 @@ def broadcast_edge(tensor: Any, shape: tuple[int, ...]) -> Node | Tensor | None:
 def derivative(
     name: str, kernel: Callable[..., Any], curvature: Callable[..., Any] | None
 ) -> Callable[..., Any]:
-    """The native gradient op(grad_out, v, *parameters) = grad_out * f'(v), as an operation with a rule.
+    """The native gradient op(grad_out, v, *parameters) = grad_out * f'(v), as an operation with
+    a rule.
 
     v is the input or the output of f, whichever its kernel takes; curvature(v, *parameters) is the
     derivative of f' by that v, or None where it is zero.

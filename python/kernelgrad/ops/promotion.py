@@ -1,7 +1,9 @@
 """Which dtype an operation on several operands works in.
 
-float32 stays float32. Python and NumPy scalars are weak: they take the array's dtype, or the default of
-their own kind if that is a higher one. Integers and booleans with a floating array take its dtype. Two
+float32 stays float32. Python and NumPy scalars are weak: they take the array's dtype, or the
+default of
+their own kind if that is a higher one. Integers and booleans with a floating array take its
+dtype. Two
 arrays of one kind follow the array API's table, so only a float64 array widens float32.
 """
 
@@ -82,13 +84,14 @@ def _scalar_rank(op: str, value: Any) -> int:
 
 
 def weak_scalar(op: str, array: Any, scalar: Any) -> tuple[Any, NDArray[Any]]:
-    """The array (converted if the scalar is of a higher kind) and the scalar as an array of its dtype."""
-    dtype = array.dtype
+    """The array (converted if the scalar is of a higher kind) and the scalar as an array of its
+    dtype."""
+    dtype: np.dtype[Any] = array.dtype
     rank = _scalar_rank(op, scalar)
     if rank > _KIND_RANK[dtype.kind]:
         dtype = _SCALAR_DEFAULTS[rank]
         if rank == 3 and array.dtype.kind == "f":
-            dtype = np.promote_types(dtype, array.dtype)
+            dtype = np.promote_types(np.complex64, array.dtype)
         array = astype(array, dtype)
     return array, _scalar_array(scalar, dtype)
 

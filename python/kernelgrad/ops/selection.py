@@ -44,9 +44,10 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return record(out, _where_vjp, (a, b), (chosen, x.shape, y.shape))
 
 
-def _share(a: Any, b: Any, larger: bool) -> tuple[Any, Any]:
-    """The part of the gradient for each operand: all to the chosen one, halves where they are equal."""
-    x, y = _values(a), _values(b)
+def _share(operands: Any, larger: bool) -> tuple[Any, Any]:
+    """The part of the gradient for each operand: all to the chosen one, halves where they are
+    equal."""
+    x, y = (_values(v) for v in operands)
     wins, loses = (x > y, x < y) if larger else (x < y, x > y)
     wins = wins | (x != x)  # a NaN is the result, whichever operand it came from
     loses = loses | (y != y)
@@ -56,13 +57,13 @@ def _share(a: Any, b: Any, larger: bool) -> tuple[Any, Any]:
 
 @saves(0, 1)
 def _maximum_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    part_a, part_b = _share(*saved, larger=True)
+    part_a, part_b = _share(saved, larger=True)
     return _scaled(grad_out, part_a, needs[0]), _scaled(grad_out, part_b, needs[1])
 
 
 @saves(0, 1)
 def _minimum_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    part_a, part_b = _share(*saved, larger=False)
+    part_a, part_b = _share(saved, larger=False)
     return _scaled(grad_out, part_a, needs[0]), _scaled(grad_out, part_b, needs[1])
 
 
@@ -87,7 +88,8 @@ def _clip_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 
 def clip(a: Any, min: Any = None, max: Any = None) -> Any:
-    """a held between two bounds, either of which may be left out. A bound that is reached passes the
+    """a held between two bounds, either of which may be left out. A bound that is reached passes
+    the
     gradient; bounds that are arrays get gradients of their own."""
     if _is_number(min) and _is_number(max) and isinstance(a, Tensor) and a._data.dtype.kind == "f":
         x = a._data

@@ -85,7 +85,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
             f"moveaxis: {len(sources)} source axes, {len(targets)} destinations; need as many."
         )
     axes = [i for i in range(a.ndim) if i not in sources]
-    for target, axis in sorted(zip(targets, sources)):
+    for target, axis in sorted(zip(targets, sources, strict=True)):
         axes.insert(target, axis)
     return permute_dims(a, tuple(axes))
 
@@ -182,6 +182,8 @@ def tile(a: Any, repetitions: Any) -> Any:
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - a.ndim) + tuple(a.shape)
     split = [n for size in shape for n in (1, size)]
-    spread = [n for count, size in zip(counts, shape) for n in (count, size)]
+    spread = [n for count, size in zip(counts, shape, strict=True) for n in (count, size)]
     spread_out = broadcast_to(reshape(a, split), tuple(spread))
-    return reshape(spread_out, tuple([count * size for count, size in zip(counts, shape)]))
+    return reshape(
+        spread_out, tuple([count * size for count, size in zip(counts, shape, strict=True)])
+    )

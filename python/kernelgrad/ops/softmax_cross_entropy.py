@@ -1,0 +1,98 @@
+"""softmax_cross_entropy: saves the logits and each row's log-sum-exp, writes the gradient once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernelgrad import kernels
+from kernelgrad.autograd import record, saves
+from kernelgrad.ops.arithmetic import multiply, subtract
+from kernelgrad.ops.promotion import floating
+from kernelgrad.ops.shape import reshape
+from kernelgrad.ops.softmax import softmax
+from kernelgrad.tensor import Tensor, to_array
+
+
+@saves(0)
+def _softmax_cross_entropy_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    logits, targets, lse, options = saved
+    if isinstance(grad_out, Tensor):
+        return (_composed_gradient(grad_out, logits, targets, **options), None)
+    return (kernels.softmax_cross_entropy_grad(grad_out, logits, targets, lse, **options), None)
+
+
+def softmax_cross_entropy(
+    logits: Any,
+    targets: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """-log softmax(logits)[targets], over the class axis 1 (0 in one dimension); PyTorch's
+    options."""
+    logits = floating("softmax_cross_entropy", logits)
+    raw = logits._data if isinstance(logits, Tensor) else logits
+    for name, value in (("targets", targets), ("weight", weight)):
+        if isinstance(value, Tensor) and value._requires_grad:
+            raise RuntimeError(
+                f"softmax_cross_entropy: {name} require grad but get no gradient; call "
+                ".detach() on them."
+            )
+    raw_targets = to_array(targets, "softmax_cross_entropy")
+    if raw_targets.dtype.kind == "f":
+        raw_targets = raw_targets.astype(raw.dtype, copy=False)
+    options = {
+        "weight": None
+        if weight is None
+        else to_array(weight, "softmax_cross_entropy").astype(raw.dtype, copy=False),
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+    }
+    if not isinstance(logits, Tensor) or not logits._requires_grad:
+        return _unrecorded(logits, kernels.softmax_cross_entropy(raw, raw_targets, **options))
+    loss, lse = kernels.softmax_cross_entropy(raw, raw_targets, return_lse=True, **options)
+    saved = (raw, raw_targets, lse, options)
+    return record(loss, _softmax_cross_entropy_vjp, (logits, targets), saved)
+
+
+def _unrecorded(logits: Any, loss: Any) -> Any:
+    return record(loss, _softmax_cross_entropy_vjp, ()) if isinstance(logits, Tensor) else loss
+
+
+def _composed_gradient(
+    grad_out: Tensor,
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+) -> Any:
+    """The gradient from differentiable operations: rows of grad_out * (softmax(logits) * sum(q)
+    - q), where
+    q holds what each class's -log p weighs in the row's loss."""
+    axis = 1 if logits.ndim > 1 else 0
+    classes, dtype = logits.shape[axis], logits.dtype
+    row_shape = tuple([1 if i == axis else n for i, n in enumerate(logits.shape)])
+    of_class = np.ones(classes, dtype) if weight is None else weight
+    of_class = of_class.reshape([classes if i == axis else 1 for i in range(logits.ndim)])
+    rows = logits.size // max(classes, 1)
+    if targets.dtype.kind == "f":
+        q = of_class * ((1 - label_smoothing) * targets + label_smoothing / classes)
+        total: Any = rows
+    else:
+        labels = targets.reshape(row_shape)
+        counted = labels != ignore_index
+        hot = np.arange(classes).reshape(of_class.shape) == labels
+        q = of_class * ((1 - label_smoothing) * hot + label_smoothing / classes) * counted
+        total = np.sum(of_class * hot * counted)
+    q = q.astype(dtype, copy=False)
+    difference = subtract(multiply(softmax(logits, axis), q.sum(axis, keepdims=True)), q)
+    if reduction == "none":
+        return multiply(reshape(grad_out, row_shape), difference)
+    scale = 1.0 / float(total) if reduction == "mean" else 1.0
+    return multiply(multiply(grad_out, scale), difference)
