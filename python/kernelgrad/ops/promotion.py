@@ -91,7 +91,7 @@ def weak_scalar(op: str, array: Any, scalar: Any) -> tuple[Any, NDArray[Any]]:
     if rank > _KIND_RANK[dtype.kind]:
         dtype = _SCALAR_DEFAULTS[rank]
         if rank == 3 and array.dtype.kind == "f":
-            dtype = np.promote_types(np.complex64, array.dtype)
+            dtype = np.dtype(np.complex128 if array.dtype.itemsize == 8 else np.complex64)
         array = astype(array, dtype)
     return array, _scalar_array(scalar, dtype)
 
