@@ -19,7 +19,11 @@ from kernelgrad.autograd import record
 from kernelgrad.tensor import FLOAT32, Tensor, to_array
 
 _KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
-_SCALAR_DEFAULTS = {1: np.dtype(np.int64), 2: FLOAT32, 3: np.dtype(np.complex64)}
+_SCALAR_DEFAULTS: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.int64),
+    2: FLOAT32,
+    3: np.dtype(np.complex64),
+}
 
 
 def _astype_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
