@@ -25,13 +25,16 @@ def read(*parts: str) -> str:
 # --- Imports go one way ---
 
 # Layer -> layers that it may import. A module's layer is its first name inside the package.
-CORE = {"tensor", "autograd", "tape", "engine", "hooks", "grad_mode", "gradcheck", "device"}
+CORE = {"tensor", "autograd", "tape", "engine", "hooks", "grad_mode", "gradcheck", "device"} | {
+    "creation"
+}
 ALLOWED_IMPORTS: dict[str, set[str]] = {
     "kernels": {"_cpu"},
     "config": {"_cpu"},
     "random": set(),
     **dict.fromkeys(CORE, CORE),
     "ops": {"ops", "kernels", "random"} | CORE,
+    "namespace": {"ops"} | CORE,
     "nn": {"nn", "ops", "random", "serialization"} | CORE,
     "optim": {"optim", "kernels"} | CORE,
     "data": {"data", "ops", "random"} | CORE,
