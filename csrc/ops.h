@@ -16,7 +16,16 @@
 
 namespace kernelgrad {
 enum class Reduction : std::uint8_t { sum, mean, max, min, var };
-}
+enum class SoftmaxForm : std::uint8_t { plain, log };
+enum class LossReduction : std::uint8_t { none, sum, mean };
+
+struct CrossEntropyOptions {
+  const TensorView* weight;   // one per class, contiguous, the logits' dtype; null: all 1
+  std::int64_t ignore_index;  // integer targets only
+  double label_smoothing;     // in [0, 1]
+  LossReduction reduction;
+};
+}  // namespace kernelgrad
 
 namespace kernelgrad::KERNELGRAD_BACKEND {
 
@@ -27,7 +36,30 @@ void unary(UnaryOp op, const TensorView& x, double parameter, const TensorView& 
 void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, double parameter,
                 const TensorView& out);
 
-// --- softmax, softmax_cross_entropy ---
+// --- softmax ---
+// Along one axis of contiguous arrays with at least one axis. softmax_grad takes the output y.
+void softmax(SoftmaxForm form, const TensorView& x, int axis, const TensorView& out);
+void softmax_grad(SoftmaxForm form, const TensorView& grad_out, const TensorView& y, int axis,
+                  const TensorView& out);
+
+// --- softmax_cross_entropy ---
+// Contiguous arrays. logits (N, C, d...) or (C,); targets i32 or i64 of that shape without C, or
+// soft ones of the logits' shape and dtype; lse f64 and the loss under LossReduction::none: the
+// shape without C; grad_logits: the logits' shape. The position of the first integer target that is
+// neither a class nor ignore_index, or -1. No other function here checks targets.
+std::int64_t first_bad_target(const TensorView& targets, std::int64_t classes,
+                              std::int64_t ignore_index);
+std::size_t softmax_cross_entropy_workspace_bytes(const TensorView& logits);
+// Writes each position's log-sum-exp to lse, and the gradient of the loss (for a gradient of 1) to
+// grad_logits, where these are not null.
+void softmax_cross_entropy(const TensorView& logits, const TensorView& targets,
+                           const CrossEntropyOptions& options, const TensorView& loss,
+                           const TensorView* lse, const TensorView* grad_logits,
+                           Workspace& workspace);
+// grad_out has the loss's shape.
+void softmax_cross_entropy_grad(const TensorView& grad_out, const TensorView& logits,
+                                const TensorView& targets, const TensorView& lse,
+                                const CrossEntropyOptions& options, const TensorView& grad_logits);
 
 // --- reduction ---
 // x of any strides; bit i of `axes` says that axis i is reduced; out has the other axes. max and

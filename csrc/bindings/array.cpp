@@ -1,5 +1,7 @@
 #include "bindings/array.h"
 
+#include <algorithm>
+
 namespace kernelgrad::bindings {
 namespace {
 
@@ -175,6 +177,23 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
   if (npy_api::get().PyArray_CopyInto_(owner_.ptr(), array.ptr()) < 0)
     throw py::error_already_set();
   fill_view(owner_, view_);
+}
+
+void require_same_dtype(const char* op, const char* a_name, const Input& a, const char* b_name,
+                        const Input& b) {
+  if (a->dtype == b->dtype) return;
+  raise_type_error(op, std::string("dtypes differ: ") + a_name + " " + dtype_name(a->dtype) + ", " +
+                           b_name + " " + dtype_name(b->dtype) +
+                           "; convert one of them with astype.");
+}
+
+void require_alike(const char* op, const char* a_name, const Input& a, const char* b_name,
+                   const Input& b) {
+  require_same_dtype(op, a_name, a, b_name, b);
+  if (std::ranges::equal(sizes_of(a.view()), sizes_of(b.view()))) return;
+  raise_value_error(op, std::string("shapes differ: ") + a_name + " " + shape_string(a.view()) +
+                            ", " + b_name + " " + shape_string(b.view()) +
+                            "; need the same shape.");
 }
 
 Output::Output(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,

@@ -48,6 +48,12 @@ class Input {
   TensorView view_;
 };
 
+// TypeError and ValueError for two inputs whose dtypes, or whose dtypes or shapes, differ.
+void require_same_dtype(const char* op, const char* a_name, const Input& a, const char* b_name,
+                        const Input& b);
+void require_alike(const char* op, const char* a_name, const Input& a, const char* b_name,
+                   const Input& b);
+
 // An output: a new array from the aligned allocator if `out` is None, else `out` after its checks
 // (ndarray, dtype, shape, writable, no overlap with an input). A strided `out` is filled through a
 // contiguous temporary, so that kernels see contiguous outputs; finish() returns the caller's

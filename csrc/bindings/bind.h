@@ -8,6 +8,8 @@ namespace kernelgrad::bindings {
 void bind_conv2d(pybind11::module_& m);
 void bind_elementwise(pybind11::module_& m);
 void bind_reduction(pybind11::module_& m);
+void bind_softmax(pybind11::module_& m);
+void bind_softmax_cross_entropy(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 
 }  // namespace kernelgrad::bindings

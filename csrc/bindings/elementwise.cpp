@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "bindings/array.h"
 #include "bindings/bind.h"
 #include "ops.h"
@@ -19,16 +17,7 @@ py::object unary_grad(UnaryOp op, const char* name, py::handle grad_out, const c
                       py::handle saved, double parameter, py::handle out) {
   const Input grad(grad_out, name, "grad_out", Layout::contiguous);
   const Input value(saved, name, saved_name, Layout::contiguous);
-  if (grad->dtype != value->dtype) {
-    raise_type_error(name, std::string("dtypes differ: grad_out ") + dtype_name(grad->dtype) +
-                               ", " + saved_name + " " + dtype_name(value->dtype) +
-                               "; convert one of them with astype.");
-  }
-  if (!std::ranges::equal(sizes_of(grad.view()), sizes_of(value.view()))) {
-    raise_value_error(name, "shapes differ: grad_out " + shape_string(grad.view()) + ", " +
-                                saved_name + " " + shape_string(value.view()) +
-                                "; need the same shape.");
-  }
+  require_alike(name, "grad_out", grad, saved_name, value);
   Output output(out, name, grad->dtype, sizes_of(grad.view()), {&grad, &value});
   without_gil(grad->size(), [&] {
     KERNELGRAD_BACKEND::unary_grad(op, grad.view(), value.view(), parameter, output.view());

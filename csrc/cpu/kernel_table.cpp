@@ -8,11 +8,18 @@ namespace kernelgrad::cpu {
 namespace {
 
 // One line per op: every level has the same members under its own namespace.
-#define KERNELGRAD_TABLE(level)                                                              \
-  KernelTable {                                                                              \
-    #level, level::conv2d_kernels, level::elementwise_kernels, level::fma_peak_kernels,      \
-        level::gemm_kernels, level::reduction_kernels,                                       \
+// clang-format off
+#define KERNELGRAD_TABLE(level) {   \
+    #level,                         \
+    level::conv2d_kernels,          \
+    level::elementwise_kernels,     \
+    level::fma_peak_kernels,        \
+    level::gemm_kernels,            \
+    level::reduction_kernels,       \
+    level::cross_entropy_kernels,   \
+    level::softmax_kernels,         \
   }
+// clang-format on
 
 #if defined(__x86_64__)
 const KernelTable kTables[] = {KERNELGRAD_TABLE(sse2), KERNELGRAD_TABLE(avx2),

@@ -9,6 +9,8 @@
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
 #include "cpu/reduction_ukernel.h"
+#include "cpu/softmax_cross_entropy_ukernel.h"
+#include "cpu/softmax_ukernel.h"
 
 namespace kernelgrad::cpu {
 
@@ -19,6 +21,8 @@ struct KernelTable {
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
   const ReductionKernels& reduction;
+  const CrossEntropyKernels& cross_entropy;
+  const SoftmaxKernels& softmax;
 };
 
 // The table in use: the highest level that the CPU and the system support, or the one that

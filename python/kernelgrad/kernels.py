@@ -43,3 +43,11 @@ conv2d = _cpu.conv2d
 conv2d_grad_input = _cpu.conv2d_grad_input
 conv2d_grad_weight = _cpu.conv2d_grad_weight
 conv2d_grad_bias = _cpu.conv2d_grad_bias
+# --- softmax and cross-entropy ---
+softmax = _cpu.softmax
+softmax_grad = _cpu.softmax_grad
+log_softmax = _cpu.log_softmax
+log_softmax_grad = _cpu.log_softmax_grad
+softmax_cross_entropy = _cpu.softmax_cross_entropy
+softmax_cross_entropy_grad = _cpu.softmax_cross_entropy_grad
+softmax_cross_entropy_with_grad = _cpu.softmax_cross_entropy_with_grad

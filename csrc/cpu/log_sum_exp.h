@@ -1,0 +1,169 @@
+// Computes   the maximum m of a row (or of each column) and the sum s of exp(x - m): what softmax
+// and
+//            softmax_cross_entropy need, since log(sum(exp(x))) = m + log(s).
+// Layout     rows: unit stride; columns: unit stride across, any stride down.
+// Edges      m = -inf (all elements -inf) gives s = 0; a NaN or +inf among the elements gives s =
+// NaN. Resources  rows: one pass over memory, in blocks that stay in L1 for the second look;
+// columns: two. Rounding   a term passes through at most kSteps + n / kBlock + 2 + log2(lanes)
+// additions in a row,
+//            n / kSteps + kSteps in a column; exponentials below the smallest normal number count
+//            as 0.
+// Tried      -
+// Source     Milakov and Gimelshein, arXiv:1805.02867 (here by blocks, not by elements).
+#pragma once
+
+#include "cpu/vector_math.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+
+constexpr int kExpAccumulators = 4;
+constexpr int kExpSteps = 64;
+template <class T>
+constexpr std::int64_t kExpBlock = kExpSteps * kExpAccumulators * kLanes<T>;
+
+template <class T>
+struct MaxAndSum {
+  T max, sum;
+};
+
+template <class T>
+KERNELGRAD_INLINE T first_lane(Vec<T> v) {
+  return v[0];
+}
+
+template <class T>
+KERNELGRAD_INLINE T add_lanes(Vec<T> v) {
+  T lanes[kLanes<T>];
+  store<T>(lanes, v);
+#pragma GCC unroll 4
+  for (int width = kLanes<T> / 2; width > 0; width /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+// What exponents are taken relative to: the maximum, or 0 where that is -inf (-inf - -inf is NaN).
+template <class T>
+KERNELGRAD_INLINE Vec<T> shift_of(Vec<T> max) {
+  return select<T>(max == -MathConstants<T>::infinity, Vec<T>{}, max);
+}
+
+// The largest element; NaN is passed over (it shows in the sum).
+template <class T>
+KERNELGRAD_INLINE T row_max(std::int64_t n, const T* x) {
+  constexpr std::int64_t step = kExpAccumulators * kLanes<T>;
+  const Vec<T> lowest = broadcast(-MathConstants<T>::infinity);
+  Vec<T> max[kExpAccumulators];
+  for (Vec<T>& v : max) v = lowest;
+  std::int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    for (int a = 0; a < kExpAccumulators; ++a)
+      max[a] = greater<T>(load(x + i + a * kLanes<T>), max[a]);
+  }
+  for (; i + kLanes<T> <= n; i += kLanes<T>) max[0] = greater<T>(load(x + i), max[0]);
+  if (i < n) {
+    max[1] = greater<T>(load_partial(x + i, n - i, -MathConstants<T>::infinity), max[1]);
+  }
+  T lanes[kLanes<T>];
+  store<T>(lanes, greater<T>(greater<T>(max[0], max[1]), greater<T>(max[2], max[3])));
+  T result = lanes[0];
+  for (int i = 1; i < kLanes<T>; ++i) result = lanes[i] > result ? lanes[i] : result;
+  return result;
+}
+
+// The sum of exp(x - shift) over n <= kExpBlock elements, which go to `out` unless that is null.
+template <bool kStore, class T>
+KERNELGRAD_INLINE T exp_block(std::int64_t n, const T* x, Vec<T> shift, T* out) {
+  constexpr std::int64_t step = kExpAccumulators * kLanes<T>;
+  Vec<T> sum[kExpAccumulators] = {};
+  std::int64_t i = 0;
+  const auto add = [&](int a, std::int64_t at) KERNELGRAD_LAMBDA_INLINE {
+    const Vec<T> e = exp_nonpositive<T>(load(x + at) - shift);
+    if constexpr (kStore) store<T>(out + at, e);
+    sum[a] = sum[a] + e;
+  };
+  for (; i + step <= n; i += step) {
+    for (int a = 0; a < kExpAccumulators; ++a) add(a, i + a * kLanes<T>);
+  }
+  for (; i + kLanes<T> <= n; i += kLanes<T>) add(0, i);
+  if (i < n) {
+    const Vec<T> v = load_partial(x + i, n - i, -MathConstants<T>::infinity);
+    const Vec<T> e = exp_nonpositive<T>(v - shift);
+    if constexpr (kStore) store_partial<T>(out + i, e, n - i);
+    // exp(-inf - shift) is 0 in the lanes past the end, unless the shift is not finite either.
+    sum[1] = sum[1] + e;
+  }
+  return add_lanes<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+template <class T>
+KERNELGRAD_INLINE MaxAndSum<T> row_max_and_sum(std::int64_t n, const T* x) {
+  MaxAndSum<T> row{-MathConstants<T>::infinity, T(0)};
+  for (std::int64_t i = 0; i < n; i += kExpBlock<T>) {
+    const std::int64_t count = n - i < kExpBlock<T> ? n - i : kExpBlock<T>;
+    const T max = row_max(count, x + i);
+    if (max > row.max) {
+      if (i > 0) row.sum *= first_lane<T>(exp_nonpositive<T>(broadcast(row.max) - max));
+      row.max = max;
+    }
+    row.sum += exp_block<false, T>(count, x + i, shift_of<T>(broadcast(row.max)), nullptr);
+  }
+  return row;
+}
+
+// Columns are taken in tiles of kVectors vectors, the last of which may be partial.
+template <class T, int kVectors>
+struct ColumnTile {
+  static constexpr int vectors = kVectors;
+  KERNELGRAD_INLINE Vec<T> read(const T* p, int v) const { return load(p + v * kLanes<T>); }
+  KERNELGRAD_INLINE void write(T* p, int v, Vec<T> value) const {
+    store<T>(p + v * kLanes<T>, value);
+  }
+};
+template <class T>
+struct PartialTile {
+  static constexpr int vectors = 1;
+  std::int64_t columns;
+  KERNELGRAD_INLINE Vec<T> read(const T* p, int) const { return load_partial(p, columns); }
+  KERNELGRAD_INLINE void write(T* p, int, Vec<T> value) const {
+    store_partial<T>(p, value, columns);
+  }
+};
+
+// Calls function(tile, j) for tiles that cover `columns` columns, j the first of each.
+template <class T, class Function>
+KERNELGRAD_INLINE void for_each_tile(std::int64_t columns, Function&& function) {
+  std::int64_t j = 0;
+  for (; j + 4 * kLanes<T> <= columns; j += 4 * kLanes<T>) function(ColumnTile<T, 4>{}, j);
+  for (; j + kLanes<T> <= columns; j += kLanes<T>) function(ColumnTile<T, 1>{}, j);
+  if (j < columns) function(PartialTile<T>{columns - j}, j);
+}
+
+// Maximum and sum of each column of a tile.
+template <class T, class Tile>
+KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std::int64_t stride,
+                                          const T* x, Vec<T>* max, Vec<T>* sum) {
+  for (int v = 0; v < Tile::vectors; ++v) {
+    max[v] = broadcast(-MathConstants<T>::infinity);
+    sum[v] = Vec<T>{};
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (int v = 0; v < Tile::vectors; ++v) {
+      max[v] = greater<T>(tile.read(x + i * stride, v), max[v]);
+    }
+  }
+  Vec<T> shift[Tile::vectors];
+  for (int v = 0; v < Tile::vectors; ++v) shift[v] = shift_of<T>(max[v]);
+  for (std::int64_t i = 0; i < n;) {
+    Vec<T> part[Tile::vectors] = {};
+    for (const std::int64_t end = n - i < kExpSteps ? n : i + kExpSteps; i < end; ++i) {
+      for (int v = 0; v < Tile::vectors; ++v) {
+        part[v] = part[v] + exp_nonpositive<T>(tile.read(x + i * stride, v) - shift[v]);
+      }
+    }
+    for (int v = 0; v < Tile::vectors; ++v) sum[v] = sum[v] + part[v];
+  }
+}
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA

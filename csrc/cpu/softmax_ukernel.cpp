@@ -1,0 +1,176 @@
+// Computes   softmax and log_softmax of rows or columns, and their gradients.
+// Layout     rows: n contiguous elements each, one after the other; columns: unit stride across.
+// Edges      n >= 1; a row of -inf, or with NaN or +inf, gives NaN; tails are masked.
+// Resources  a row is read once from memory where it fits in L2 (its exponentials wait in `out`).
+// Rounding   log_sum_exp.h for the sum; exp and a product, or two subtractions, on top of it.
+// Tried      -
+// Source     -
+#include "cpu/softmax_ukernel.h"
+
+#include "cpu/log_sum_exp.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace {
+
+// Rows up to this length keep their exponentials in `out` between the passes.
+template <class T>
+constexpr std::int64_t kCachedRow = (1 << 17) / static_cast<std::int64_t>(sizeof(T));
+
+// out[i] = f(a[i], b[i])
+template <class T, class Function>
+KERNELGRAD_INLINE void map_row(std::int64_t n, const T* a, const T* b, T* out, Function&& f) {
+  std::int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store<T>(out + i, f(load(a + i), load(b + i)));
+  if (i < n) {
+    store_partial<T>(out + i, f(load_partial(a + i, n - i), load_partial(b + i, n - i)), n - i);
+  }
+}
+
+template <class T>
+void softmax_rows(std::int64_t rows, std::int64_t n, const T* x, T* out) {
+  for (; rows > 0; --rows, x += n, out += n) {
+    if (n <= kCachedRow<T>) {
+      const Vec<T> shift = broadcast(row_max(n, x));
+      T sum = 0;
+      for (std::int64_t i = 0; i < n; i += kExpBlock<T>) {
+        const std::int64_t count = n - i < kExpBlock<T> ? n - i : kExpBlock<T>;
+        sum += exp_block<true, T>(count, x + i, shift, out + i);
+      }
+      const Vec<T> inverse = broadcast(T(1) / sum);
+      map_row(n, out, out, out,
+              [&](Vec<T> e, Vec<T>) KERNELGRAD_LAMBDA_INLINE { return e * inverse; });
+    } else {
+      const MaxAndSum<T> row = row_max_and_sum(n, x);
+      const Vec<T> shift = broadcast(row.max), inverse = broadcast(T(1) / row.sum);
+      map_row(n, x, x, out, [&](Vec<T> v, Vec<T>) KERNELGRAD_LAMBDA_INLINE {
+        return exp_nonpositive<T>(v - shift) * inverse;
+      });
+    }
+  }
+}
+
+template <class T>
+void log_softmax_rows(std::int64_t rows, std::int64_t n, const T* x, T* out) {
+  for (; rows > 0; --rows, x += n, out += n) {
+    const MaxAndSum<T> row = row_max_and_sum(n, x);
+    const Vec<T> max = broadcast(row.max), log_sum = log<T>(broadcast(row.sum));
+    // In this order: max + log(sum) would lose the logarithm's last places where max is large.
+    map_row(n, x, x, out,
+            [&](Vec<T> v, Vec<T>) KERNELGRAD_LAMBDA_INLINE { return (v - max) - log_sum; });
+  }
+}
+
+template <class T>
+void softmax_columns(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* x,
+                     T* out) {
+  for_each_tile<T>(columns, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
+    constexpr int vectors = decltype(tile)::vectors;
+    Vec<T> max[vectors], sum[vectors];
+    column_max_and_sum<T>(tile, n, stride, x + j, max, sum);
+    for (int v = 0; v < vectors; ++v) sum[v] = T(1) / sum[v];
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        const Vec<T> e = exp_nonpositive<T>(tile.read(x + i * stride + j, v) - max[v]);
+        tile.write(out + i * stride + j, v, e * sum[v]);
+      }
+    }
+  });
+}
+
+template <class T>
+void log_softmax_columns(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* x,
+                         T* out) {
+  for_each_tile<T>(columns, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
+    constexpr int vectors = decltype(tile)::vectors;
+    Vec<T> max[vectors], sum[vectors];
+    column_max_and_sum<T>(tile, n, stride, x + j, max, sum);
+    for (int v = 0; v < vectors; ++v) sum[v] = log<T>(sum[v]);
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        tile.write(out + i * stride + j, v, (tile.read(x + i * stride + j, v) - max[v]) - sum[v]);
+      }
+    }
+  });
+}
+
+// The gradients: grad_x = y (g - sum(g y)) for softmax, g - exp(y) sum(g) for log_softmax.
+template <class T>
+struct SoftmaxGrad {
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> g, Vec<T> y) { return g * y; }
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> g, Vec<T> y, Vec<T> sum) { return y * (g - sum); }
+};
+template <class T>
+struct LogSoftmaxGrad {
+  static KERNELGRAD_INLINE Vec<T> term(Vec<T> g, Vec<T>) { return g; }
+  static KERNELGRAD_INLINE Vec<T> value(Vec<T> g, Vec<T> y, Vec<T> sum) {
+    return fma(-exp_nonpositive<T>(lesser<T>(Vec<T>{}, y)), sum, g);
+  }
+};
+
+template <class Form, class T>
+KERNELGRAD_INLINE T sum_terms(std::int64_t n, const T* g, const T* y) {
+  constexpr std::int64_t step = kExpAccumulators * kLanes<T>;
+  Vec<T> total{};
+  std::int64_t i = 0;
+  while (i + step <= n) {
+    Vec<T> part[kExpAccumulators] = {};
+    const std::int64_t end = i + (n - i < kExpBlock<T> ? (n - i) / step * step : kExpBlock<T>);
+    for (; i < end; i += step) {
+      for (int a = 0; a < kExpAccumulators; ++a) {
+        const std::int64_t at = i + a * kLanes<T>;
+        part[a] = part[a] + Form::term(load(g + at), load(y + at));
+      }
+    }
+    total = total + ((part[0] + part[1]) + (part[2] + part[3]));
+  }
+  for (; i + kLanes<T> <= n; i += kLanes<T>) total = total + Form::term(load(g + i), load(y + i));
+  if (i < n) total = total + Form::term(load_partial(g + i, n - i), load_partial(y + i, n - i));
+  return add_lanes<T>(total);
+}
+
+template <class Form, class T>
+void grad_rows(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y, T* out) {
+  for (; rows > 0; --rows, grad_out += n, y += n, out += n) {
+    const Vec<T> sum = broadcast(sum_terms<Form, T>(n, grad_out, y));
+    map_row(n, grad_out, y, out,
+            [&](Vec<T> g, Vec<T> v) KERNELGRAD_LAMBDA_INLINE { return Form::value(g, v, sum); });
+  }
+}
+
+template <class Form, class T>
+void grad_columns(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* grad_out,
+                  const T* y, T* out) {
+  for_each_tile<T>(columns, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
+    constexpr int vectors = decltype(tile)::vectors;
+    const auto g_at = [&](std::int64_t i, int v) {
+      return tile.read(grad_out + i * stride + j, v);
+    };
+    const auto y_at = [&](std::int64_t i, int v) { return tile.read(y + i * stride + j, v); };
+    Vec<T> sum[vectors] = {};
+    for (std::int64_t i = 0; i < n;) {
+      Vec<T> part[vectors] = {};
+      for (const std::int64_t end = n - i < kExpSteps ? n : i + kExpSteps; i < end; ++i) {
+        for (int v = 0; v < vectors; ++v) part[v] = part[v] + Form::term(g_at(i, v), y_at(i, v));
+      }
+      for (int v = 0; v < vectors; ++v) sum[v] = sum[v] + part[v];
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        tile.write(out + i * stride + j, v, Form::value(g_at(i, v), y_at(i, v), sum[v]));
+      }
+    }
+  });
+}
+
+template <class T>
+constexpr SoftmaxFunctions<T> kFunctions = {
+    {softmax_rows<T>, log_softmax_rows<T>},
+    {softmax_columns<T>, log_softmax_columns<T>},
+    {grad_rows<SoftmaxGrad<T>, T>, grad_rows<LogSoftmaxGrad<T>, T>},
+    {grad_columns<SoftmaxGrad<T>, T>, grad_columns<LogSoftmaxGrad<T>, T>}};
+
+}  // namespace
+
+const SoftmaxKernels softmax_kernels = {kFunctions<float>, kFunctions<double>};
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
