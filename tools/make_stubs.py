@@ -48,13 +48,18 @@ _ARRAYS = "Sequence[Array]"
 _EXTENTS = "int | Sequence[int]"
 OBJECT_PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("a", "b", "x", "y", "w", "bias", "weight", "out", "grad_out"), _ARRAY),
+    **dict.fromkeys(("logits", "targets", "lse"), _ARRAY),
     "axis": f"{_EXTENTS} | None",
     **dict.fromkeys(("stride", "padding", "dilation", "kernel_size", "input_size"), _EXTENTS),
     "groups": "int",
     "activation": "str",
     "indices": _ARRAY,
 }
-OBJECT_RESULTS: dict[str, str] = {}  # functions that return anything but one array
+# Functions that return anything but one array.
+OBJECT_RESULTS: dict[str, str] = {
+    "softmax_cross_entropy": "Any",  # the loss, or (loss, lse) with return_lse
+    "softmax_cross_entropy_with_grad": "tuple[Array, Array]",
+}
 
 
 def _parameter(text: str) -> str:

@@ -81,6 +81,19 @@ def leaky_relu_grad(
 ) -> Array: ...
 def log(x: Array, *, out: Array | None = None) -> Array: ...
 def log_grad(grad_out: Array, x: Array, *, out: Array | None = None) -> Array: ...
+def log_softmax(
+    x: Array,
+    axis: int | Sequence[int] | None = -1,
+    *,
+    out: Array | None = None,
+) -> Array: ...
+def log_softmax_grad(
+    grad_out: Array,
+    y: Array,
+    axis: int | Sequence[int] | None = -1,
+    *,
+    out: Array | None = None,
+) -> Array: ...
 def max(
     x: Array,
     axis: int | Sequence[int] | None = None,
@@ -113,6 +126,50 @@ def sigmoid(x: Array, *, out: Array | None = None) -> Array: ...
 def sigmoid_grad(grad_out: Array, y: Array, *, out: Array | None = None) -> Array: ...
 def silu(x: Array, *, out: Array | None = None) -> Array: ...
 def silu_grad(grad_out: Array, x: Array, *, out: Array | None = None) -> Array: ...
+def softmax(
+    x: Array,
+    axis: int | Sequence[int] | None = -1,
+    *,
+    out: Array | None = None,
+) -> Array: ...
+def softmax_cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = 'mean',
+    return_lse: bool = False,
+) -> Any: ...
+def softmax_cross_entropy_grad(
+    grad_out: Array,
+    logits: Array,
+    targets: Array,
+    lse: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = 'mean',
+    out: Array | None = None,
+) -> Array: ...
+def softmax_cross_entropy_with_grad(
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = 'mean',
+) -> tuple[Array, Array]: ...
+def softmax_grad(
+    grad_out: Array,
+    y: Array,
+    axis: int | Sequence[int] | None = -1,
+    *,
+    out: Array | None = None,
+) -> Array: ...
 def softplus(x: Array, *, out: Array | None = None) -> Array: ...
 def softplus_grad(grad_out: Array, x: Array, *, out: Array | None = None) -> Array: ...
 def sum(
