@@ -115,10 +115,14 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
     if len(x.shape) != 4:
         raise ValueError(f"adaptive_avg_pool2d: x has shape {tuple(x.shape)}; need (N, C, H, W).")
     pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    if len(pair) != 2:
+        raise ValueError(f"adaptive_avg_pool2d: output_size {pair}; need one or two sizes.")
     sizes = [n if wanted is None else wanted for wanted, n in zip(pair, x.shape[2:], strict=True)]
     if any(n < 1 for n in sizes):
         raise ValueError(f"adaptive_avg_pool2d: output_size {tuple(sizes)}; need at least 1.")
     height, width = x.shape[2:]
+    if min(height, width) < 1:
+        raise ValueError(f"adaptive_avg_pool2d: x has shape {tuple(x.shape)}; need H, W >= 1.")
     if height % sizes[0] == 0 and width % sizes[1] == 0:
         return avg_pool2d(x, (height // sizes[0], width // sizes[1]))
     return _adaptive_axis(_adaptive_axis(x, 2, sizes[0]), 3, sizes[1])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from kernelgrad import ops, random
 from kernelgrad.nn.pair import Pair, pair
@@ -71,35 +70,9 @@ def conv_transpose2d(
     output_padding adds rows and columns at the lower right, of the sizes that a conv2d with this
     stride would not have seen. See nn.ConvTranspose2d for the shapes.
     """
-    name = "conv_transpose2d"
-    if input.ndim != 4 or weight.ndim != 4:
-        raise ValueError(
-            f"{name}: input {input.shape}, weight {weight.shape}; need four axes each."
-        )
-    strides = pair(stride, name, "stride", smallest=1)
-    pads = pair(padding, name, "padding", smallest=0)
-    extra = pair(output_padding, name, "output_padding", smallest=0)
-    dilations = pair(dilation, name, "dilation", smallest=1)
-    if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
-        raise ValueError(
-            f"{name}: output_padding {extra} with stride {strides} and dilation {dilations}; "
-            "need it below one of the two."
-        )
-    size = tuple(
-        (input.shape[2 + i] - 1) * strides[i]
-        - 2 * pads[i]
-        + dilations[i] * (weight.shape[2 + i] - 1)
-        + extra[i]
-        + 1
-        for i in range(2)
+    out: Tensor = ops.conv_transpose2d(
+        input, weight, bias, stride, padding, output_padding, groups, dilation
     )
-    if min(size) < 1:
-        raise ValueError(f"{name}: input {input.shape} gives an output of {size}; need sizes >= 1.")
-    out: Tensor = ops.conv2d_grad_input(
-        input, weight, size, stride=strides, padding=pads, dilation=dilations, groups=groups
-    )
-    if bias is not None:
-        out = ops.add(out, ops.reshape(bias, (1, -1, 1, 1)))
     return out
 
 
@@ -143,40 +116,14 @@ def avg_pool2d(
     return out
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: int | None | Sequence[int | None]) -> Tensor:
     """Means over windows that divide the image: (N, C, H, W) -> (N, C, *output_size).
 
     Row i of OH averages the rows from floor(i H / OH) to ceil((i + 1) H / OH); columns likewise.
     """
-    if input.ndim != 4 or 0 in input.shape[2:]:
-        raise ValueError(
-            f"adaptive_avg_pool2d: input {input.shape}; need (N, C, H, W) with H, W >= 1."
-        )
-    given = tuple(output_size) if isinstance(output_size, Sequence) else (output_size, output_size)
-    if len(given) != 2:
-        raise ValueError(f"adaptive_avg_pool2d: output_size {output_size}; need one or two.")
-    height, width = input.shape[2:]
-    wanted = tuple(
-        extent if size is None else size
-        for size, extent in zip(given, (height, width), strict=True)
-    )
-    rows, columns = pair(wanted, "adaptive_avg_pool2d", "output_size", smallest=1)
-    if height % rows == 0 and width % columns == 0:
-        return avg_pool2d(input, (height // rows, width // columns))
-    # Windows of unequal sizes: a product with a matrix of averages from either side.
-    down = _averages(height, rows, input.dtype)
-    across = _averages(width, columns, input.dtype)
-    out: Tensor = ops.matmul(down, ops.matmul(input, across, transpose_b=True))
+    sizes = output_size if isinstance(output_size, Sequence) else (output_size, output_size)
+    out: Tensor = ops.adaptive_avg_pool2d(input, sizes)
     return out
-
-
-def _averages(extent: int, count: int, dtype: DTypeLike) -> NDArray[Any]:
-    """(count, extent); row i is 1 / length over window i and 0 elsewhere."""
-    matrix = np.zeros((count, extent), dtype=dtype)
-    for i in range(count):
-        begin, end = i * extent // count, -(-(i + 1) * extent // count)
-        matrix[i, begin:end] = 1.0 / (end - begin)
-    return matrix
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
