@@ -20,6 +20,14 @@ struct ElementwiseFunctions {
 struct ElementwiseKernels {
   ElementwiseFunctions<float> f32;
   ElementwiseFunctions<double> f64;
+  template <class T>
+  const ElementwiseFunctions<T>& of() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return f32;
+    } else {
+      return f64;
+    }
+  }
 };
 
 KERNELGRAD_FOR_EACH_ISA(extern const ElementwiseKernels elementwise_kernels;)

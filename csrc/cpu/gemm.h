@@ -22,11 +22,19 @@ struct GemmEpilogue {
   const T* bias_of_row = nullptr;
   const T* bias_of_column = nullptr;
   bool relu = false;
-  void (*activation)(std::int64_t n, const T* x, T* out) = nullptr;  // in place: out == x
+  // Of ElementwiseFunctions, one that takes no parameter; used in place.
+  void (*activation)(std::int64_t n, const T* x, T parameter, T* out) = nullptr;
 };
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+// The length of the fewest pieces of at most about `most`, in whole units: equal, for a short last
+// piece would waste tiles.
+constexpr std::int64_t equal_pieces(std::int64_t total, std::int64_t most, std::int64_t unit) {
+  const std::int64_t pieces = most < 1 ? total : ceil_div(total, most);
+  return round_up(ceil_div(total, pieces), unit);
+}
 
 // Extents of the product and of its blocks.
 struct GemmPlan {
@@ -36,66 +44,70 @@ struct GemmPlan {
   std::int64_t chunk;  // columns of one task
   std::int64_t slab;   // rows packed at a time, a multiple of mc
   std::int64_t nc;     // columns packed at a time, a multiple of chunk
+  bool a_in_place;     // A is not packed
 };
 
 template <class T>
-GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k) {
+GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k,
+                   bool a_in_place = false) {
   constexpr std::int64_t kBlockBytes = 256 << 10;   // of A, for the second-level cache
   constexpr std::int64_t kSlabBytes = 8 << 20;      // of A and of B, for the last-level cache
   constexpr std::int64_t kChunk = 256;
-  // Equal pieces, or the last one would be short: the same work in fewer, fuller tiles.
-  const auto piece = [](std::int64_t total, std::int64_t most, std::int64_t unit) {
-    const std::int64_t pieces = total <= most ? 1 : ceil_div(total, most);
-    return round_up(ceil_div(total, pieces), unit);
-  };
-  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
+  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0, a_in_place};
   if (m == 0 || n == 0) return plan;
-  if (k > 0) plan.kc = piece(k, kernels.kc, 1);
+  if (k > 0) plan.kc = equal_pieces(k, kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
-  plan.mc = piece(m, kBlockBytes / row_bytes, kernels.mr);
-  plan.chunk = piece(n, kChunk, kernels.nr);
-  plan.slab = piece(m, kSlabBytes / row_bytes, plan.mc);
-  plan.nc = piece(n, kSlabBytes / row_bytes, plan.chunk);
+  plan.mc = equal_pieces(m, kBlockBytes / row_bytes, kernels.mr);
+  plan.chunk = equal_pieces(n, kChunk, kernels.nr);
+  plan.slab = equal_pieces(m, kSlabBytes / row_bytes, plan.mc);
+  plan.nc = equal_pieces(n, kSlabBytes / row_bytes, plan.chunk);
   return plan;
 }
 
 template <class T>
 std::size_t gemm_workspace_bytes(const GemmPlan& plan) {
-  return static_cast<std::size_t>((plan.slab + plan.nc) * plan.kc) * sizeof(T) + 64;
+  return static_cast<std::size_t>(((plan.a_in_place ? 0 : plan.slab) + plan.nc) * plan.kc) * sizeof(T) + 64;
 }
+
+// Computes one block whose sums are finished if `last`; then the epilogue is applied. Its first row
+// and column in C select the bias.
+template <class T>
+void compute_block(const GemmKernels<T>& kernels, GemmBlock<T>& block, std::int64_t row,
+                   std::int64_t column, bool last, const GemmEpilogue<T>& epilogue) {
+  if (last) {
+    if (epilogue.bias_of_row != nullptr) block.bias_of_row = epilogue.bias_of_row + row;
+    if (epilogue.bias_of_column != nullptr) {
+      block.bias_of_column = epilogue.bias_of_column + column;
+    }
+    block.relu = epilogue.relu;
+  }
+  kernels.block(block);
+  if (!last || epilogue.activation == nullptr) return;
+  for (std::int64_t r = 0; r < block.m; ++r) {
+    T* line = block.c + r * block.c_row;
+    epilogue.activation(block.n, line, T{0}, line);
+  }
+}
+
+// A for plan.a_in_place: element (i, p) is data[i * row + p * column].
+template <class T>
+struct GemmInPlace {
+  const T* data = nullptr;
+  std::int64_t row = 0, column = 0;
+};
 
 // pack_a(row, rows, p, depth, panels) and pack_b(column, columns, p, depth, panels) write the panels
 // of A(row.., p..) and B(p.., column..) as gemm_ukernel.h lays them out; they run concurrently.
 // Every C(i, j) = c[i * c_row + j] is overwritten.
 template <class T, class PackA, class PackB>
-void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack_a,
-          const PackB& pack_b, T* c, std::int64_t c_row, const GemmEpilogue<T>& epilogue,
-          Workspace& workspace) {
-  const auto least = [](std::int64_t a, std::int64_t b) { return a < b ? a : b; };
-  const auto [m, n, k, kc, mc, chunk, slab, nc] = plan;
+void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const GemmInPlace<T>& a,
+          const PackA& pack_a, const PackB& pack_b, T* c, std::int64_t c_row,
+          const GemmEpilogue<T>& epilogue, Workspace& workspace) {
+  const auto least = [](std::int64_t x, std::int64_t y) { return x < y ? x : y; };
+  const auto [m, n, k, kc, mc, chunk, slab, nc, a_in_place] = plan;
   if (m == 0 || n == 0) return;
-  T* const packed_a = reinterpret_cast<T*>(workspace.ptr);
-  T* const packed_b = packed_a + round_up(slab * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
-
-  // Computes one mc x chunk block of C from panels that are ready.
-  const auto compute = [&](std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
-                           std::int64_t p, std::int64_t depth, const T* a, const T* b) {
-    const bool last = p + depth == k;
-    GemmBlock<T> block{rows, columns, depth, a, 1, kernels.mr, kernels.mr * depth,
-                       b, kernels.nr, kernels.nr * depth, c + i * c_row + j, c_row};
-    block.accumulate = p > 0;
-    if (last && epilogue.bias_of_row != nullptr) block.bias_of_row = epilogue.bias_of_row + i;
-    if (last && epilogue.bias_of_column != nullptr) {
-      block.bias_of_column = epilogue.bias_of_column + j;
-    }
-    block.relu = last && epilogue.relu;
-    kernels.block(block);
-    if (!last || epilogue.activation == nullptr) return;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      T* row = c + (i + r) * c_row + j;
-      epilogue.activation(columns, row, row);
-    }
-  };
+  T* const packed_b = reinterpret_cast<T*>(workspace.ptr);
+  T* const packed_a = packed_b + round_up(nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
 
   for (std::int64_t j0 = 0; j0 < n; j0 += nc) {
     const std::int64_t width = least(nc, n - j0), chunks = ceil_div(width, chunk);
@@ -104,19 +116,32 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
       const std::int64_t depth = least(kc, k - p);
       for (std::int64_t i0 = 0; i0 < m; i0 += slab) {
         const std::int64_t height = least(slab, m - i0), blocks = ceil_div(height, mc);
-        parallel_for(blocks + (i0 == 0 ? chunks : 0), [&](std::int64_t task) {
-          if (task < blocks) {
+        const std::int64_t a_tasks = a_in_place ? 0 : blocks, b_tasks = i0 == 0 ? chunks : 0;
+        parallel_for(a_tasks + b_tasks, [&](std::int64_t task) {
+          if (task < a_tasks) {
             const std::int64_t i = task * mc;
             pack_a(i0 + i, least(mc, height - i), p, depth, packed_a + i * depth);
           } else {
-            const std::int64_t j = (task - blocks) * chunk;
+            const std::int64_t j = (task - a_tasks) * chunk;
             pack_b(j0 + j, least(chunk, width - j), p, depth, packed_b + j * depth);
           }
         });
         parallel_for(blocks * chunks, [&](std::int64_t task) {
           const std::int64_t i = task / chunks * mc, j = task % chunks * chunk;
-          compute(i0 + i, least(mc, height - i), j0 + j, least(chunk, width - j), p, depth,
-                  packed_a + i * depth, packed_b + j * depth);
+          GemmBlock<T> block{};
+          block.m = least(mc, height - i), block.n = least(chunk, width - j), block.k = depth;
+          if (a_in_place) {
+            block.a = a.data + (i0 + i) * a.row + p * a.column;
+            block.a_row = a.row, block.a_col = a.column, block.a_panel = kernels.mr * a.row;
+          } else {
+            block.a = packed_a + i * depth;
+            block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * depth;
+          }
+          block.b = packed_b + j * depth;
+          block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
+          block.c = c + (i0 + i) * c_row + j0 + j, block.c_row = c_row;
+          block.accumulate = p > 0;
+          compute_block(kernels, block, i0 + i, j0 + j, p + depth == k, epilogue);
         });
       }
       p += depth;

@@ -120,7 +120,7 @@ void block(const GemmBlock<T>& block) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   constexpr std::int64_t kLine = 64 / sizeof(T);
   const bool packed = block.a_row == 1 && block.a_col == MR && block.b_row == NR;
-  const std::int64_t slice = packed ? (NR * block.k / kLine / ((block.m + MR - 1) / MR) + 1) * kLine : 0;
+  const std::int64_t slice = block.b_row == NR ? (NR * block.k / kLine / ((block.m + MR - 1) / MR) + 1) * kLine : 0;
   const T* b = block.b;
   for (std::int64_t j = 0; j < block.n; j += NR, b += block.b_panel) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;

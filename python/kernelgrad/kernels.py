@@ -51,3 +51,6 @@ log_softmax_grad = _cpu.log_softmax_grad
 softmax_cross_entropy = _cpu.softmax_cross_entropy
 softmax_cross_entropy_grad = _cpu.softmax_cross_entropy_grad
 softmax_cross_entropy_with_grad = _cpu.softmax_cross_entropy_with_grad
+
+# --- matrix product ---
+matmul = _cpu.matmul

@@ -8,7 +8,6 @@
 
 using namespace kernelgrad;
 using namespace kernelgrad::test;
-using cpu::Activation;
 
 namespace {
 
