@@ -94,6 +94,16 @@ def log_softmax_grad(
     *,
     out: Array | None = None,
 ) -> Array: ...
+def matmul(
+    a: Array,
+    b: Array,
+    *,
+    bias: Array | None = None,
+    activation: str | None = None,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: Array | None = None,
+) -> Array: ...
 def max(
     x: Array,
     axis: int | Sequence[int] | None = None,
