@@ -5,7 +5,9 @@
 // contiguous unless stated, and overwritten whole; nothing is allocated, nothing throws on data.
 #pragma once
 
+#include <span>
 #include "common/activation.h"
+
 #include "common/tensor_view.h"
 #include "common/unary_ops.h"
 #include "common/window.h"
@@ -24,6 +26,23 @@ struct CrossEntropyOptions {
   std::int64_t ignore_index;  // integer targets only
   double label_smoothing;     // in [0, 1]
   LossReduction reduction;
+};
+
+// One parameter of an optimizer step and what belongs to it: contiguous arrays of one size and dtype.
+struct ParameterSlot {
+  std::int64_t size;
+  DType dtype;
+  void *param, *grad;
+  void* state[2];  // sgd: the momentum buffer (null without momentum); adam: exp_avg, exp_avg_sq
+};
+struct SgdOptions {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize, first_step;  // first_step: the momentum buffers hold nothing yet
+};
+struct AdamOptions {
+  double lr, beta1, beta2, eps, weight_decay;
+  std::int64_t step;  // from 1
+  bool decoupled, maximize;
 };
 }  // namespace kernelgrad
 
@@ -103,6 +122,9 @@ void conv2d_grad_bias(const TensorView& grad_out, const TensorView& grad_bias);
 // --- pool2d ---
 
 // --- optimizer steps ---
+// In place, by PyTorch's formulas.
+void sgd_step(std::span<const ParameterSlot> slots, const SgdOptions& options);
+void adam_step(std::span<const ParameterSlot> slots, const AdamOptions& options);
 
 // --- fma_peak (fma_peak.cpp) ---
 // One task per element of out, each `rounds` rounds of independent FMAs in registers and their sum

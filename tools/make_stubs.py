@@ -49,6 +49,7 @@ _EXTENTS = "int | Sequence[int]"
 OBJECT_PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("a", "b", "x", "y", "w", "bias", "weight", "out", "grad_out"), _ARRAY),
     **dict.fromkeys(("logits", "targets", "lse"), _ARRAY),
+    **dict.fromkeys(("params", "grads", "momentum_buffers", "exp_avgs", "exp_avg_sqs"), _ARRAYS),
     "axis": f"{_EXTENTS} | None",
     **dict.fromkeys(("stride", "padding", "dilation", "kernel_size", "input_size"), _EXTENTS),
     "groups": "int",

@@ -179,6 +179,15 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
   fill_view(owner_, view_);
 }
 
+void Input::copy_to(py::handle array) const {
+  if (npy_api::get().PyArray_CopyInto_(array.ptr(), owner_.ptr()) < 0)
+    throw py::error_already_set();
+}
+
+bool is_writeable(py::handle array) {
+  return (py::detail::array_proxy(array.ptr())->flags & kWriteable) != 0;
+}
+
 void require_same_dtype(const char* op, const char* a_name, const Input& a, const char* b_name,
                         const Input& b) {
   if (a->dtype == b->dtype) return;
@@ -220,7 +229,7 @@ Output::Output(py::handle out, const char* op, DType dtype, std::span<const std:
     raise_value_error(op, "out has shape " + std::string(py::str(out.attr("shape"))) + "; need " +
                               shape_string(sizes) + ".");
   }
-  if ((proxy->flags & kWriteable) == 0) raise_value_error(op, "out is read-only.");
+  if (!is_writeable(out)) raise_value_error(op, "out is read-only.");
   const bool describable = fill_view(out, view_);
   for (const Input* input : inputs) {
     if (overlap(view_, input->view())) {

@@ -42,11 +42,15 @@ class Input {
         std::initializer_list<DType> dtypes = {DType::f32, DType::f64});
   const TensorView& view() const { return view_; }
   const TensorView* operator->() const { return &view_; }
+  // Writes the values back into an array of the same shape; for a copy that a kernel has changed.
+  void copy_to(py::handle array) const;
 
  private:
   py::object owner_;
   TensorView view_;
 };
+
+bool is_writeable(py::handle array);
 
 // TypeError and ValueError for two inputs whose dtypes, or whose dtypes or shapes, differ.
 void require_same_dtype(const char* op, const char* a_name, const Input& a, const char* b_name,

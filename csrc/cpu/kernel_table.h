@@ -8,6 +8,7 @@
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
+#include "cpu/optimizer_ukernel.h"
 #include "cpu/reduction_ukernel.h"
 #include "cpu/softmax_cross_entropy_ukernel.h"
 #include "cpu/softmax_ukernel.h"
@@ -20,6 +21,7 @@ struct KernelTable {
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
+  const OptimizerKernels& optimizer;
   const ReductionKernels& reduction;
   const CrossEntropyKernels& cross_entropy;
   const SoftmaxKernels& softmax;

@@ -186,10 +186,10 @@ KERNELGRAD_INLINE Vec<T> greater(Vec<T> a, Vec<T> b) {
 
 #if defined(__AVX512F__)
 KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {
-  return Vec<float>(_mm512_sqrt_ps(__m512(v)));
+  return Vec<float>(_mm512_maskz_sqrt_ps(0xFFFF, __m512(v)));
 }
 KERNELGRAD_INLINE Vec<double> square_root(Vec<double> v) {
-  return Vec<double>(_mm512_sqrt_pd(__m512d(v)));
+  return Vec<double>(_mm512_maskz_sqrt_pd(0xFF, __m512d(v)));
 }
 #elif defined(__AVX2__)
 KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {

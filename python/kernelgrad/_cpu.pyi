@@ -12,6 +12,21 @@ Array: TypeAlias = NDArray[Any]
 __version__: str
 compiler: str
 
+def adam_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    exp_avgs: Sequence[Array],
+    exp_avg_sqs: Sequence[Array],
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+    maximize: bool = False,
+) -> None: ...
 def available_isas() -> list[str]: ...
 def built_isas() -> list[str]: ...
 def conv2d(
@@ -132,6 +147,19 @@ def relu(x: Array, *, out: Array | None = None) -> Array: ...
 def relu_grad(grad_out: Array, y: Array, *, out: Array | None = None) -> Array: ...
 def set_isa(isa: str) -> None: ...
 def set_num_threads(count: int) -> None: ...
+def sgd_step(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    momentum_buffers: Sequence[Array] | None = None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    maximize: bool = False,
+    first_step: bool = False,
+) -> None: ...
 def sigmoid(x: Array, *, out: Array | None = None) -> Array: ...
 def sigmoid_grad(grad_out: Array, y: Array, *, out: Array | None = None) -> Array: ...
 def silu(x: Array, *, out: Array | None = None) -> Array: ...

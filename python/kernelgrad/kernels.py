@@ -54,3 +54,7 @@ softmax_cross_entropy_with_grad = _cpu.softmax_cross_entropy_with_grad
 
 # --- matrix product ---
 matmul = _cpu.matmul
+
+# --- optimizer steps, in place on lists of arrays ---
+sgd_step = _cpu.sgd_step
+adam_step = _cpu.adam_step
