@@ -119,7 +119,18 @@ void conv2d_grad_weight(const TensorView& grad_out, const TensorView& x, const W
 // Sum of grad_out over images and positions.
 void conv2d_grad_bias(const TensorView& grad_out, const TensorView& grad_bias);
 
-// --- pool2d ---
+// --- pool2d (pool2d.cpp) ---
+// x and grad_x (N, C, H, W), the others (N, C, OH, OW); all contiguous. indices is int64.
+void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& out,
+                const TensorView& indices);
+// Flat position of the first index outside [0, size), or -1.
+std::int64_t first_bad_index(const TensorView& indices, std::int64_t size);
+void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                     const TensorView& grad_x);
+void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,
+                const TensorView& out);
+void avg_pool2d_grad(const TensorView& grad_out, const Window2d& window, bool count_include_pad,
+                     const TensorView& grad_x);
 
 // --- optimizer steps ---
 // In place, by PyTorch's formulas.

@@ -58,6 +58,7 @@ OBJECT_PARAMETERS: dict[str, str] = {
 }
 # Functions that return anything but one array.
 OBJECT_RESULTS: dict[str, str] = {
+    "max_pool2d": "tuple[Array, Array]",
     "softmax_cross_entropy": "Any",  # the loss, or (loss, lse) with return_lse
     "softmax_cross_entropy_with_grad": "tuple[Array, Array]",
 }

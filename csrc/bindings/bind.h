@@ -6,6 +6,7 @@
 namespace kernelgrad::bindings {
 
 void bind_conv2d(pybind11::module_& m);
+void bind_pool2d(pybind11::module_& m);
 void bind_elementwise(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_reduction(pybind11::module_& m);

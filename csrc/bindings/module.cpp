@@ -24,4 +24,5 @@ PYBIND11_MODULE(_cpu, m) {
   kernelgrad::bindings::bind_conv2d(m);
   kernelgrad::bindings::bind_softmax(m);
   kernelgrad::bindings::bind_softmax_cross_entropy(m);
+  kernelgrad::bindings::bind_pool2d(m);
 }

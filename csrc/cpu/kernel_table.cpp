@@ -16,6 +16,7 @@ namespace {
     level::fma_peak_kernels,        \
     level::gemm_kernels,            \
     level::optimizer_kernels,       \
+    level::pool2d_kernels,          \
     level::reduction_kernels,       \
     level::cross_entropy_kernels,   \
     level::softmax_kernels,         \

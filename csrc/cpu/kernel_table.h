@@ -9,6 +9,7 @@
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
 #include "cpu/optimizer_ukernel.h"
+#include "cpu/pool2d_ukernel.h"
 #include "cpu/reduction_ukernel.h"
 #include "cpu/softmax_cross_entropy_ukernel.h"
 #include "cpu/softmax_ukernel.h"
@@ -22,6 +23,7 @@ struct KernelTable {
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
   const OptimizerKernels& optimizer;
+  const Pool2dKernels& pool2d;
   const ReductionKernels& reduction;
   const CrossEntropyKernels& cross_entropy;
   const SoftmaxKernels& softmax;

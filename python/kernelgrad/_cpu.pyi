@@ -28,6 +28,27 @@ def adam_step(
     maximize: bool = False,
 ) -> None: ...
 def available_isas() -> list[str]: ...
+def avg_pool2d(
+    x: Array,
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    out: Array | None = None,
+) -> Array: ...
+def avg_pool2d_grad(
+    grad_out: Array,
+    input_size: int | Sequence[int],
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    out: Array | None = None,
+) -> Array: ...
 def built_isas() -> list[str]: ...
 def conv2d(
     x: Array,
@@ -123,6 +144,22 @@ def max(
     x: Array,
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
+    *,
+    out: Array | None = None,
+) -> Array: ...
+def max_pool2d(
+    x: Array,
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> tuple: ...
+def max_pool2d_grad(
+    grad_out: Array,
+    indices: Array,
+    input_size: int | Sequence[int],
     *,
     out: Array | None = None,
 ) -> Array: ...

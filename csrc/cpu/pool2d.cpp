@@ -1,0 +1,113 @@
+// Pooling: cuts the planes of all images into tasks and runs the level's microkernel on each plane.
+#include <algorithm>
+#include <atomic>
+
+#include "common/thread_pool.h"
+#include "cpu/kernel_table.h"
+#include "ops.h"
+
+namespace kernelgrad::cpu {
+namespace {
+
+constexpr std::int64_t kTaskValues = 1 << 15;  // of the input and of the results of one task
+
+PoolAxis axis_of(const Window& window, std::int64_t size, std::int64_t outputs) {
+  return {size,           outputs,           window.kernel, window.stride, window.pad_before,
+          window.dilation, size + window.pad_after};
+}
+
+std::int64_t plane_of(const TensorView& x) { return x.sizes[2] * x.sizes[3]; }
+
+// function(plane) for each plane of x and of out, side by side.
+template <class Function>
+void for_each_plane(const TensorView& x, const TensorView& out, Function&& function) {
+  const std::int64_t planes = x.sizes[0] * x.sizes[1];
+  const std::int64_t tasks = std::min(planes, (x.size() + out.size()) / kTaskValues + 1);
+  parallel_for(tasks, [&](std::int64_t task) {
+    const Range range = split_range(planes, tasks, task);
+    for (std::int64_t plane = range.begin; plane < range.end; ++plane) function(plane);
+  });
+}
+
+template <class Function>
+void with_kernels(DType dtype, Function&& function) {
+  const Pool2dKernels& kernels = kernel_table().pool2d;
+  dtype == DType::f32 ? function(float{}, kernels.f32) : function(double{}, kernels.f64);
+}
+
+}  // namespace
+
+void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& out,
+                const TensorView& indices) {
+  const PoolAxis h = axis_of(window.height, x.sizes[2], out.sizes[2]);
+  const PoolAxis w = axis_of(window.width, x.sizes[3], out.sizes[3]);
+  with_kernels(x.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
+    for_each_plane(x, out, [&](std::int64_t plane) {
+      kernels.max_plane(h, w, x.data<T>() + plane * plane_of(x),
+                        out.data<T>() + plane * plane_of(out),
+                        indices.data<std::int64_t>() + plane * plane_of(out));
+    });
+  });
+}
+
+std::int64_t first_bad_index(const TensorView& indices, std::int64_t size) {
+  const std::int64_t n = indices.size();
+  const auto* values = indices.data<std::int64_t>();
+  std::atomic<std::int64_t> first{n};
+  const std::int64_t tasks = n / kTaskValues + 1;
+  parallel_for(tasks, [&](std::int64_t task) {
+    const Range range = split_range(n, tasks, task);
+    std::uint64_t worst = 0;  // a negative index is a huge one here
+    for (std::int64_t i = range.begin; i < range.end; ++i) {
+      worst = std::max(worst, static_cast<std::uint64_t>(values[i]));
+    }
+    if (range.begin == range.end || worst < static_cast<std::uint64_t>(size)) return;
+    std::int64_t i = range.begin;
+    while (values[i] >= 0 && values[i] < size) ++i;
+    std::int64_t seen = first.load();
+    while (i < seen && !first.compare_exchange_weak(seen, i)) {
+    }
+  });
+  return first == n ? -1 : first.load();
+}
+
+void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                     const TensorView& grad_x) {
+  with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>&) {
+    for_each_plane(grad_x, grad_out, [&](std::int64_t plane) {
+      const std::int64_t count = plane_of(grad_out);
+      const T* grad = grad_out.data<T>() + plane * count;
+      const auto* index = indices.data<std::int64_t>() + plane * count;
+      T* out = grad_x.data<T>() + plane * plane_of(grad_x);
+      std::fill_n(out, plane_of(grad_x), T(0));
+      for (std::int64_t i = 0; i < count; ++i) out[index[i]] += grad[i];
+    });
+  });
+}
+
+void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,
+                const TensorView& out) {
+  const PoolAxis h = axis_of(window.height, x.sizes[2], out.sizes[2]);
+  const PoolAxis w = axis_of(window.width, x.sizes[3], out.sizes[3]);
+  with_kernels(x.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
+    for_each_plane(x, out, [&](std::int64_t plane) {
+      kernels.average_plane(h, w, count_include_pad, x.data<T>() + plane * plane_of(x),
+                            out.data<T>() + plane * plane_of(out));
+    });
+  });
+}
+
+void avg_pool2d_grad(const TensorView& grad_out, const Window2d& window, bool count_include_pad,
+                     const TensorView& grad_x) {
+  const PoolAxis h = axis_of(window.height, grad_x.sizes[2], grad_out.sizes[2]);
+  const PoolAxis w = axis_of(window.width, grad_x.sizes[3], grad_out.sizes[3]);
+  with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
+    for_each_plane(grad_x, grad_out, [&](std::int64_t plane) {
+      kernels.average_plane_grad(h, w, count_include_pad,
+                                 grad_out.data<T>() + plane * plane_of(grad_out),
+                                 grad_x.data<T>() + plane * plane_of(grad_x));
+    });
+  });
+}
+
+}  // namespace kernelgrad::cpu

@@ -1,0 +1,239 @@
+// Computes   maximum and mean of sliding windows over one plane, and the mean's gradient.
+// Layout     pool2d_ukernel.h.
+// Edges      results whose windows lie inside the line go by vectors, the last vector overlapping
+//            the one before; the others one by one. Nothing outside a plane is touched.
+// Resources  registers only.
+// Rounding   the mean is a sum in tap order, then one division.
+// Tried      -
+// Source     -
+#include "cpu/pool2d_ukernel.h"
+
+#include "cpu/simd.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace {
+
+struct Interval {
+  std::int64_t begin, end;
+};
+
+KERNELGRAD_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+KERNELGRAD_INLINE std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+// Taps of window o that lie inside the input.
+KERNELGRAD_INLINE Interval taps_inside(const PoolAxis& axis, std::int64_t o) {
+  const std::int64_t start = o * axis.stride - axis.pad, d = axis.dilation;
+  const std::int64_t begin = start >= 0 ? 0 : (-start + d - 1) / d;
+  const std::int64_t end = start >= axis.size ? 0 : (axis.size - start + d - 1) / d;
+  return {begin, smaller(axis.taps, end)};
+}
+
+// Results all of whose taps lie inside the input.
+KERNELGRAD_INLINE Interval results_inside(const PoolAxis& axis) {
+  const std::int64_t begin = (axis.pad + axis.stride - 1) / axis.stride;
+  const std::int64_t room = axis.size + axis.pad - (axis.taps - 1) * axis.dilation - 1;
+  const std::int64_t end = room < 0 ? 0 : smaller(axis.outputs, room / axis.stride + 1);
+  return {begin, end};
+}
+
+// Positions that count in the divisor of window o.
+KERNELGRAD_INLINE std::int64_t divisor_of(const PoolAxis& axis, std::int64_t o, bool include_pad) {
+  const std::int64_t start = o * axis.stride - axis.pad, end = start + axis.taps;
+  if (include_pad) return smaller(end, axis.padded_end) - start;
+  return smaller(end, axis.size) - larger(start, 0);
+}
+
+// Even lanes of a, then odd lanes of b; L is a constant of the level.
+template <class T>
+struct EvenOdd;
+template <>
+struct EvenOdd<float> {
+  static KERNELGRAD_INLINE Vec<float> join(Vec<float> a, Vec<float> b) {
+#if defined(__AVX512F__)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
+#else
+    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
+#endif
+  }
+};
+template <>
+struct EvenOdd<double> {
+  static KERNELGRAD_INLINE Vec<double> join(Vec<double> a, Vec<double> b) {
+#if defined(__AVX512F__)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
+#else
+    return __builtin_shufflevector(a, b, 0, 3);
+#endif
+  }
+};
+
+// p[0], p[stride], ..., reading nothing beyond the last of them. S is the stride, or 0 if it is only
+// known at run time.
+template <class T, int S>
+KERNELGRAD_INLINE Vec<T> load_strided(const T* p, std::int64_t stride) {
+  constexpr int L = kLanes<T>;
+  if constexpr (S == 1) {
+    return load(p);
+  } else if constexpr (S == 2) {
+    return EvenOdd<T>::join(load(p), load(p + L - 1));
+  } else {
+    Vec<T> v{};
+    for (int i = 0; i < L; ++i) v[i] = p[i * stride];
+    return v;
+  }
+}
+
+template <class T>
+using Index = Mask<T>;  // an integer lane beside each value
+
+template <class T>
+constexpr T kLowest = -__builtin_huge_val();
+
+template <class T>
+KERNELGRAD_INLINE void max_at(const PoolAxis& h, const PoolAxis& w, const T* x, std::int64_t y,
+                              std::int64_t column, T* out, std::int64_t* index) {
+  const Interval rows = taps_inside(h, y), columns = taps_inside(w, column);
+  const std::int64_t top = y * h.stride - h.pad, left = column * w.stride - w.pad;
+  T best = kLowest<T>;
+  *index = (top + rows.begin * h.dilation) * w.size + left + columns.begin * w.dilation;
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+      const std::int64_t position = (top + i * h.dilation) * w.size + left + j * w.dilation;
+      if (x[position] > best || x[position] != x[position]) {
+        best = x[position];
+        *index = position;
+      }
+    }
+  }
+  *out = best;
+}
+
+// kLanes results from `column` on.
+template <class T, int S>
+KERNELGRAD_INLINE void max_vector(const PoolAxis& h, const PoolAxis& w, const T* x, Interval rows,
+                                  std::int64_t y, std::int64_t column, T* out,
+                                  std::int64_t* indices) {
+  constexpr int L = kLanes<T>;
+  using Lane = decltype(Index<T>{}[0] + 0);
+  const std::int64_t top = y * h.stride - h.pad, left = column * w.stride - w.pad;
+  Vec<T> best = broadcast(kLowest<T>);
+  Index<T> from = Index<T>{} + static_cast<Lane>((top + rows.begin * h.dilation) * w.size);
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    const std::int64_t line = (top + i * h.dilation) * w.size;
+    for (std::int64_t j = 0; j < w.taps; ++j) {
+      const Vec<T> v = load_strided<T, S>(x + line + left + j * w.dilation, w.stride);
+      const Index<T> better = (v > best) | (v != v);
+      const Index<T> here = Index<T>{} + static_cast<Lane>(line + j * w.dilation);
+      best = select<T>(better, v, best);
+      from = (better & here) | (~better & from);
+    }
+  }
+  store(out + column, best);
+  for (int i = 0; i < L; ++i) indices[column + i] = from[i] + left + i * w.stride;
+}
+
+template <class T, int S>
+void max_lines(const PoolAxis& h, const PoolAxis& w, const T* x, T* out, std::int64_t* indices) {
+  constexpr int L = kLanes<T>;
+  const bool small = h.size * w.size <= 0x7fffffff;  // positions fit a lane
+  const Interval inside = results_inside(w);
+  const bool vectors = small && inside.end - inside.begin >= L;
+  for (std::int64_t y = 0; y < h.outputs; ++y, out += w.outputs, indices += w.outputs) {
+    const Interval rows = taps_inside(h, y);
+    const std::int64_t begin = vectors ? inside.begin : w.outputs;
+    const std::int64_t end = vectors ? inside.end : w.outputs;
+    for (std::int64_t c = 0; c < begin; ++c) max_at(h, w, x, y, c, out + c, indices + c);
+    for (std::int64_t c = begin; c < end; c += L) {
+      max_vector<T, S>(h, w, x, rows, y, smaller(c, end - L), out, indices);
+    }
+    for (std::int64_t c = end; c < w.outputs; ++c) max_at(h, w, x, y, c, out + c, indices + c);
+  }
+}
+
+template <class T>
+void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* out, std::int64_t* indices) {
+  auto* lines = w.stride == 1 ? max_lines<T, 1> : w.stride == 2 ? max_lines<T, 2> : max_lines<T, 0>;
+  lines(h, w, x, out, indices);
+}
+
+template <class T>
+KERNELGRAD_INLINE T sum_at(const PoolAxis& w, const T* x, Interval rows,
+                           std::int64_t top, std::int64_t column) {
+  const Interval columns = taps_inside(w, column);
+  T sum = 0;
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+      sum += x[(top + i) * w.size + column * w.stride - w.pad + j];
+    }
+  }
+  return sum;
+}
+
+template <class T, int S>
+void average_lines(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out) {
+  constexpr int L = kLanes<T>;
+  const Interval inside = results_inside(w);
+  const bool vectors = inside.end - inside.begin >= L;
+  const std::int64_t begin = vectors ? inside.begin : w.outputs;
+  const std::int64_t end = vectors ? inside.end : w.outputs;
+  for (std::int64_t y = 0; y < h.outputs; ++y, out += w.outputs) {
+    const Interval rows = taps_inside(h, y);
+    const std::int64_t top = y * h.stride - h.pad, height = divisor_of(h, y, include_pad);
+    const auto one = [&](std::int64_t c) {
+      const T divisor = static_cast<T>(height * divisor_of(w, c, include_pad));
+      out[c] = sum_at(w, x, rows, top, c) / divisor;
+    };
+    for (std::int64_t c = 0; c < begin; ++c) one(c);
+    const Vec<T> divisor = broadcast(static_cast<T>(height * w.taps));
+    for (std::int64_t c = begin; c < end; c += L) {
+      const std::int64_t column = smaller(c, end - L);
+      const T* corner = x + column * w.stride - w.pad;
+      Vec<T> sum{};
+      for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+        for (std::int64_t j = 0; j < w.taps; ++j) {
+          sum += load_strided<T, S>(corner + (top + i) * w.size + j, w.stride);
+        }
+      }
+      store(out + column, sum / divisor);
+    }
+    for (std::int64_t c = end; c < w.outputs; ++c) one(c);
+  }
+}
+
+template <class T>
+void average_plane(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out) {
+  auto* lines = w.stride == 1   ? average_lines<T, 1>
+                : w.stride == 2 ? average_lines<T, 2>
+                                : average_lines<T, 0>;
+  lines(h, w, include_pad, x, out);
+}
+
+template <class T>
+void average_plane_grad(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* grad_out,
+                        T* grad_x) {
+  for (std::int64_t i = 0; i < h.size * w.size; ++i) grad_x[i] = 0;
+  for (std::int64_t y = 0; y < h.outputs; ++y) {
+    const Interval rows = taps_inside(h, y);
+    const std::int64_t top = y * h.stride - h.pad, height = divisor_of(h, y, include_pad);
+    for (std::int64_t c = 0; c < w.outputs; ++c, ++grad_out) {
+      const Interval columns = taps_inside(w, c);
+      const T share = *grad_out / static_cast<T>(height * divisor_of(w, c, include_pad));
+      for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+        T* line = grad_x + (top + i) * w.size + c * w.stride - w.pad;
+        for (std::int64_t j = columns.begin; j < columns.end; ++j) line[j] += share;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const Pool2dKernels pool2d_kernels = {
+    {max_plane<float>, average_plane<float>, average_plane_grad<float>},
+    {max_plane<double>, average_plane<double>, average_plane_grad<double>}};
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA

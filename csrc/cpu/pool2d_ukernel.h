@@ -1,0 +1,36 @@
+// The contract between pool2d.cpp and pool2d_ukernel.cpp (built once per ISA level).
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/isa_levels.h"
+
+namespace kernelgrad::cpu {
+
+// One axis: window o covers input positions o * stride - pad + t * dilation, t < taps. Padding ends
+// at position padded_end.
+struct PoolAxis {
+  std::int64_t size, outputs, taps, stride, pad, dilation, padded_end;
+};
+
+// Planes are (h.size, w.size) or (h.outputs, w.outputs), contiguous. Every window of max_plane meets
+// at least one position inside the input.
+template <class T>
+struct Pool2dFunctions {
+  // indices: position of the maximum in its input plane.
+  void (*max_plane)(const PoolAxis& h, const PoolAxis& w, const T* x, T* out,
+                    std::int64_t* indices);
+  // include_pad: positions in the padding count in the divisor. dilation is 1.
+  void (*average_plane)(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out);
+  void (*average_plane_grad)(const PoolAxis& h, const PoolAxis& w, bool include_pad,
+                             const T* grad_out, T* grad_x);
+};
+
+struct Pool2dKernels {
+  Pool2dFunctions<float> f32;
+  Pool2dFunctions<double> f64;
+};
+
+KERNELGRAD_FOR_EACH_ISA(extern const Pool2dKernels pool2d_kernels;)
+
+}  // namespace kernelgrad::cpu
