@@ -1,0 +1,281 @@
+"""conv2d and its gradients against the float64 definition, and the laws that tie them together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrays import GuardedOutput, laid_out
+from kernelgrad import _cpu, kernels
+from reference import conv2d as reference
+from strategies import dtypes, extents, layouts
+from tolerances import assert_within, product_tolerance, sum_tolerance
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Problem(NamedTuple):
+    x: Array
+    w: Array
+    bias: Array
+    grad_out: Array
+    options: dict[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.x.shape[2], self.x.shape[3]
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.w.shape[2], self.w.shape[3]
+
+
+def make_problem(
+    images: int,
+    channels: int,
+    filters: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    dtype: Any = np.float32,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Problem:
+    """A problem with `channels` and `filters` in each group."""
+    rng = np.random.default_rng(seed)
+    options = {
+        "stride": (1, 1),
+        "padding": (0, 0, 0, 0),
+        "dilation": (1, 1),
+        "groups": 1,
+        **options,
+    }
+    (sh, sw), (dh, dw), groups = options["stride"], options["dilation"], options["groups"]
+    top, bottom, left, right = options["padding"]
+    oh = (size[0] + top + bottom - (kernel[0] - 1) * dh - 1) // sh + 1
+    ow = (size[1] + left + right - (kernel[1] - 1) * dw - 1) // sw + 1
+
+    def normal(*shape: int) -> Array:
+        return np.asarray(rng.standard_normal(shape).astype(dtype))
+
+    return Problem(
+        normal(images, channels * groups, *size),
+        normal(filters * groups, channels, *kernel),
+        normal(filters * groups),
+        normal(images, filters * groups, oh, ow),
+        options,
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    dilation = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    size = [
+        draw(extents(20, smallest=max(1, (kernel[i] - 1) * dilation[i] + 1 - pads)))
+        for i, pads in enumerate((sum(padding[:2]), sum(padding[2:])))
+    ]
+    return make_problem(
+        draw(st.integers(0, 3)),
+        draw(st.sampled_from((1, 1, 2, 3, 8, 17))),
+        draw(st.sampled_from((1, 1, 2, 3, 6, 7, 13))),
+        (size[0], size[1]),
+        kernel,
+        draw(dtypes()),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        padding=padding,
+        dilation=dilation,
+        groups=draw(st.sampled_from((1, 1, 2, 3))),
+    )
+
+
+def check_forward(p: Problem) -> None:
+    out = GuardedOutput(p.grad_out.shape, p.x.dtype)
+    result = kernels.conv2d(p.x, p.w, p.bias, **p.options, out=out.array)
+    out.check()
+    assert result is out.array
+    expected = reference.conv2d(p.x, p.w, p.bias, **p.options)
+    magnitude = reference.conv2d(abs(p.x), abs(p.w), abs(p.bias), **p.options)
+    tolerance = product_tolerance(magnitude, p.w[0].size + 1, p.x.dtype)
+    assert_within(out.array, expected, tolerance)
+    rectified = kernels.conv2d(p.x, p.w, p.bias, **p.options, activation="relu")
+    np.testing.assert_array_equal(rectified, np.maximum(out.array, 0))
+
+
+def check_grad_input(p: Problem) -> None:
+    out = GuardedOutput(p.x.shape, p.x.dtype)
+    kernels.conv2d_grad_input(p.grad_out, p.w, p.size, **p.options, out=out.array)
+    out.check()
+    expected = reference.conv2d_grad_input(p.grad_out, p.w, p.size, **p.options)
+    magnitude = reference.conv2d_grad_input(abs(p.grad_out), abs(p.w), p.size, **p.options)
+    terms = p.w.size // p.w.shape[1] // p.options["groups"]
+    assert_within(out.array, expected, product_tolerance(magnitude, terms, p.x.dtype))
+
+
+def check_grad_weight(p: Problem) -> None:
+    out = GuardedOutput(p.w.shape, p.x.dtype)
+    kernels.conv2d_grad_weight(p.grad_out, p.x, p.kernel, **p.options, out=out.array)
+    out.check()
+    expected = reference.conv2d_grad_weight(p.grad_out, p.x, p.kernel, **p.options)
+    magnitude = reference.conv2d_grad_weight(abs(p.grad_out), abs(p.x), p.kernel, **p.options)
+    terms = p.grad_out.size // p.grad_out.shape[1]
+    assert_within(out.array, expected, product_tolerance(magnitude, terms, p.x.dtype))
+
+
+def check_grad_bias(p: Problem) -> None:
+    out = GuardedOutput(p.bias.shape, p.x.dtype)
+    kernels.conv2d_grad_bias(p.grad_out, out=out.array)
+    out.check()
+    magnitude = reference.conv2d_grad_bias(abs(p.grad_out))
+    terms = p.grad_out.size // p.grad_out.shape[1]
+    tolerance = sum_tolerance(magnitude, terms, p.x.dtype)
+    assert_within(out.array, reference.conv2d_grad_bias(p.grad_out), tolerance)
+
+
+CHECKS = (check_forward, check_grad_input, check_grad_weight, check_grad_bias)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@given(problem=problems())
+def test_conv2d_matches_reference(isa, check, problem):
+    check(problem)
+
+
+# Shapes that cross the limits of a block, in turn: several passes over the channels, several
+# blocks of rows and columns, columns of several images in one tile, parts of a reduction, images
+# too large for one copy, strides and dilations beyond the kernel.
+LARGE = {
+    "passes": ((2, 75, 7, (6, 6), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "rows": ((1, 5, 131, (4, 5), (2, 2)), {}),
+    "columns": ((1, 3, 7, (31, 37), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "images": ((9, 4, 6, (5, 5), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "parts": ((8, 1, 5, (30, 30), (3, 3)), {}),
+    "wide": ((1, 2, 3, (3, 700), (2, 3)), {"stride": (1, 2)}),
+    "depthwise": ((2, 1, 1, (40, 43), (3, 3)), {"groups": 7, "padding": (1, 1, 1, 1)}),
+    "multiplier": ((2, 1, 2, (15, 43), (3, 5)), {"groups": 3, "stride": (2, 2)}),
+    "one result": ((1, 40, 1, (30, 31), (5, 5)), {"padding": (2, 2, 2, 2)}),
+    "kernel of the image": ((3, 2, 4, (12, 11), (12, 11)), {}),
+    "pointwise": ((3, 9, 14, (8, 9), (1, 1)), {}),
+    "pointwise strided": ((3, 9, 14, (8, 9), (1, 1)), {"stride": (3, 2)}),
+    "stride beyond the image": ((2, 3, 4, (7, 5), (3, 2)), {"stride": (50, 60)}),
+    "dilation": ((2, 3, 4, (23, 25), (3, 3)), {"dilation": (10, 11), "stride": (4, 6)}),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", LARGE)
+def test_conv2d_beyond_one_block(isa, dtype, name, check):
+    shape, options = LARGE[name]
+    check(make_problem(*shape, dtype, **options))
+
+
+@given(problem=problems())
+def test_conv2d_adjoint(isa, problem):
+    """<conv(x, w), g> == <x, grad_input(g, w)> == <w, grad_weight(g, x)>."""
+    x, w, _, g, options = problem
+    dtype = x.dtype
+
+    def inner(a: Array, b: Array) -> tuple[float, float]:
+        wide = a.astype(np.float64) * b.astype(np.float64)
+        return float(wide.sum()), float(abs(wide).sum())
+
+    forward, size = inner(kernels.conv2d(x, w, **options), g)
+    by_input, input_size = inner(
+        x, kernels.conv2d_grad_input(g, w, (x.shape[2], x.shape[3]), **options)
+    )
+    by_weight, weight_size = inner(
+        w, kernels.conv2d_grad_weight(g, x, (w.shape[2], w.shape[3]), **options)
+    )
+    # Every product of three numbers passes through at most K roundings on one side; the sum of
+    # their magnitudes is the same trilinear form of the absolute values on all sides.
+    magnitude = float(np.vdot(reference.conv2d(abs(x), abs(w), **options), abs(g)))
+    terms = w[0].size + w.size + g.size + x.size  # the longest sum, and the inner products' own
+    tolerance = product_tolerance(magnitude + size + input_size + weight_size, terms, dtype)
+    assert_within(np.float64([forward, forward]), [by_input, by_weight], tolerance)
+
+
+def results_of(p: Problem) -> list[Array]:
+    return [
+        kernels.conv2d(p.x, p.w, p.bias, **p.options, activation="gelu"),
+        kernels.conv2d_grad_input(p.grad_out, p.w, p.size, **p.options),
+        kernels.conv2d_grad_weight(p.grad_out, p.x, p.kernel, **p.options),
+        kernels.conv2d_grad_bias(p.grad_out),
+    ]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_conv2d_same_bits_at_any_thread_count(isa, threads, name):
+    shape, options = LARGE[name]
+    problem = make_problem(*shape, **options)
+    found = results_of(problem)
+    _cpu.set_num_threads(1)
+    for result, expected in zip(found, results_of(problem), strict=True):
+        np.testing.assert_array_equal(result, expected)
+
+
+@given(problem=problems(), layout=layouts())
+def test_conv2d_takes_any_layout(problem, layout):
+    moved = Problem(*(laid_out(array, layout) for array in problem[:4]), problem.options)
+    for result, expected in zip(results_of(moved), results_of(problem), strict=True):
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "silu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("filters", [1, 7])
+def test_conv2d_activation(isa, dtype, name, filters):
+    p = make_problem(3, 3, filters, (9, 10), (3, 3), dtype, padding=(1, 1, 1, 1))
+    plain = kernels.conv2d(p.x, p.w, p.bias, **p.options)
+    function, _, form = name.partition("_")
+    options = {"approximate": form} if form else {}
+    expected = getattr(kernels, function)(plain, **options)
+    fused = kernels.conv2d(p.x, p.w, p.bias, **p.options, activation=name)
+    np.testing.assert_array_equal(fused, expected)
+
+
+def test_conv2d_exact_example(isa, dtype):
+    rows = np.array([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]] * 2 + [[1, 2, 3, 4, 5]], dtype)
+    kernel = np.array([[0, 1, 0], [0, -1, 0], [0, 1, 0]], dtype)
+    out = kernels.conv2d(rows[None, None], kernel[None, None])
+    np.testing.assert_array_equal(out[0, 0], [[0, 3, 6], [6, 3, 0], [0, 3, 6]])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, (9, 10), (3, 3)), (2, 1, 1, (9, 10), (3, 3))])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_conv2d_special_values_reach_their_windows_only(isa, dtype, shape, value):
+    p = make_problem(*shape, dtype, padding=(1, 1, 1, 1), groups=2)
+    p.x[0, 0, 4, 9] = p.grad_out[1, 0, 8, 9] = value
+    with np.errstate(invalid="ignore"):
+        expected = [
+            reference.conv2d(p.x, p.w, p.bias, **p.options),
+            reference.conv2d_grad_input(p.grad_out, p.w, p.size, **p.options),
+            reference.conv2d_grad_weight(p.grad_out, p.x, p.kernel, **p.options),
+            reference.conv2d_grad_bias(p.grad_out),
+        ]
+    found = [kernels.conv2d(p.x, p.w, p.bias, **p.options), *results_of(p)[1:]]
+    for result, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.isfinite(result), np.isfinite(wanted))
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(wanted))
+
+
+@pytest.mark.parametrize("filters", [1, 7])
+def test_conv2d_empty_batch(dtype, filters):
+    p = make_problem(0, 3, filters, (5, 6), (3, 3), dtype)
+    for check in CHECKS:
+        check(p)
+    assert not kernels.conv2d_grad_weight(p.grad_out, p.x, p.kernel).any()
+    assert not kernels.conv2d_grad_bias(p.grad_out).any()
+
+
+@pytest.mark.parametrize("filters", [0, 1, 7])
+def test_conv2d_without_channels_gives_the_bias(dtype, filters):
+    p = make_problem(2, 0, filters, (5, 6), (3, 3), dtype)
+    expected = np.broadcast_to(p.bias[:, None, None], p.grad_out.shape)
+    np.testing.assert_array_equal(kernels.conv2d(p.x, p.w, p.bias), expected)
+    assert kernels.conv2d_grad_input(p.grad_out, p.w, (5, 6)).shape == (2, 0, 5, 6)
+    assert kernels.conv2d_grad_weight(p.grad_out, p.x, 3).shape == (filters, 0, 3, 3)
