@@ -43,6 +43,13 @@ conv2d = _cpu.conv2d
 conv2d_grad_input = _cpu.conv2d_grad_input
 conv2d_grad_weight = _cpu.conv2d_grad_weight
 conv2d_grad_bias = _cpu.conv2d_grad_bias
+
+# --- pool2d ---
+max_pool2d = _cpu.max_pool2d
+max_pool2d_grad = _cpu.max_pool2d_grad
+avg_pool2d = _cpu.avg_pool2d
+avg_pool2d_grad = _cpu.avg_pool2d_grad
+
 # --- softmax and cross-entropy ---
 softmax = _cpu.softmax
 softmax_grad = _cpu.softmax_grad
