@@ -65,9 +65,3 @@ matmul = _cpu.matmul
 # --- optimizer steps, in place on lists of arrays ---
 sgd_step = _cpu.sgd_step
 adam_step = _cpu.adam_step
-
-# --- pool2d ---
-max_pool2d = _cpu.max_pool2d
-max_pool2d_grad = _cpu.max_pool2d_grad
-avg_pool2d = _cpu.avg_pool2d
-avg_pool2d_grad = _cpu.avg_pool2d_grad
