@@ -65,9 +65,9 @@ def _pow_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     a, b = saved
     grad_a = grad_b = None
     if needs[0]:
-        # a ** (b - 1) is infinite at a = b = 0, where the derivative of the constant a ** 0 is 0.
-        slope = multiply(b, power(a, subtract(b, 1)))
-        grad_a = multiply(grad_out, where(_values(b) == 0, 0, slope))
+        # a ** 0 is constant: its derivative is 0, also where a ** -1 would be infinite.
+        exponent = where(_values(b) == 0, 1, subtract(b, 1))
+        grad_a = multiply(grad_out, multiply(b, power(a, exponent)))
     if needs[1]:
         # 0 ** b is constant for b > 0, and its log would make a NaN.
         zero = _values(a) == 0

@@ -35,7 +35,11 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     for part in parts[1:]:
         dtype = dtype if part.dtype is dtype else result_dtype("concat", dtype, part.dtype)
     parts = [cast(a, dtype) for a in parts]
-    out = np.concatenate([a._data if isinstance(a, Tensor) else a for a in parts], axis)
+    try:
+        out = np.concatenate([a._data if isinstance(a, Tensor) else a for a in parts], axis)
+    except ValueError:
+        shapes = ", ".join(str(tuple(a.shape)) for a in parts)
+        raise ValueError(f"concat: shapes {shapes} do not join along axis {axis}.") from None
     if not any(isinstance(a, Tensor) for a in parts):
         return out
     axis %= out.ndim

@@ -27,7 +27,7 @@ def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
 
     def forward(x: Any) -> Any:
         if x.nbytes >= _LARGE and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
-            return ufunc(x, kernels.empty(x.shape, x.dtype))
+            return ufunc(x, out=kernels.empty(x.shape, x.dtype))
         return ufunc(x)
 
     return forward
@@ -36,8 +36,17 @@ def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
 def _large_binary(ufunc: np.ufunc, x: Any, y: Any) -> Any:
     if x.dtype is FLOAT32 or x.dtype is FLOAT64:
         shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
-        return ufunc(x, y, kernels.empty(shape, x.dtype))
+        return ufunc(x, y, out=kernels.empty(shape, x.dtype))
     return ufunc(x, y)
+
+
+def _explained(name: str, x: Any, y: Any, error: ValueError) -> ValueError:
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        text = f"shapes {x.shape} and {y.shape} do not broadcast; sizes must agree or be 1."
+        return ValueError(f"{name}: {text}")
+    return ValueError(f"{name}: {error}")
 
 
 def unary(
@@ -123,12 +132,15 @@ def binary(
             or (floating and x.dtype is not FLOAT32 and x.dtype is not FLOAT64)
         ):
             return op(*promote(name, a, b, floating))
-        if rule is not None and (x.nbytes >= _LARGE or y.nbytes >= _LARGE):
-            out = _large_binary(ufunc, x, y)
-        else:
-            out = ufunc(x, y)
-            if out.__class__ is not ndarray:
-                out = np.asarray(out)
+        try:
+            if rule is not None and (x.nbytes >= _LARGE or y.nbytes >= _LARGE):
+                out = _large_binary(ufunc, x, y)
+            else:
+                out = ufunc(x, y)
+                if out.__class__ is not ndarray:
+                    out = np.asarray(out)
+        except ValueError as error:
+            raise _explained(name, x, y, error) from None
         if not (is_a or is_b):
             return out
         result = make_tensor(out)

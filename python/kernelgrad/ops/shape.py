@@ -52,6 +52,11 @@ def _permute_dims_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 def permute_dims(a: Any, axes: Any) -> Any:
     """The axes in another order."""
     x = _raw("permute_dims", a)
+    axes = tuple(axes)
+    if sorted([i % x.ndim if x.ndim else i for i in axes]) != list(range(x.ndim)):
+        raise ValueError(
+            f"permute_dims: axes {axes} of {x.ndim} axes; each is needed exactly once."
+        )
     out = x.transpose(axes)
     if not isinstance(a, Tensor):
         return out
@@ -175,15 +180,20 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     return take(a, np.repeat(np.arange(a.shape[axis]), counts), axis)
 
 
+def _tile_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    from kernelgrad.ops.reduction import sum
+
+    shape, counts = saved
+    sizes = (1,) * (len(counts) - len(shape)) + shape
+    copies = [n for pair in zip(counts, sizes, strict=True) for n in pair]
+    total = sum(reshape(grad_out, copies), tuple(range(0, len(copies), 2)))
+    return (reshape(total, shape),)
+
+
 def tile(a: Any, repetitions: Any) -> Any:
     """The whole array several times along each axis."""
+    x = _raw("tile", a)
     counts = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
-    ndim = max(len(counts), a.ndim)
-    counts = (1,) * (ndim - len(counts)) + counts
-    shape = (1,) * (ndim - a.ndim) + tuple(a.shape)
-    split = [n for size in shape for n in (1, size)]
-    spread = [n for count, size in zip(counts, shape, strict=True) for n in (count, size)]
-    spread_out = broadcast_to(reshape(a, split), tuple(spread))
-    return reshape(
-        spread_out, tuple([count * size for count, size in zip(counts, shape, strict=True)])
-    )
+    counts = (1,) * (x.ndim - len(counts)) + counts
+    out = np.tile(x, counts)
+    return record(out, _tile_vjp, (a,), (x.shape, counts)) if isinstance(a, Tensor) else out
