@@ -76,7 +76,7 @@ def gradcheck(function: Callable[..., Any], inputs: Tensor | Sequence[Any], seed
     magnitude = float(sum(np.sum(np.abs(product)) for product in products))
 
     numeric, tolerance, rounding = _difference(function, arguments, places, direction, cotangent)
-    scale = max(magnitude, abs(numeric))
+    scale = max(magnitude, abs(numeric)) if np.isfinite(magnitude) else abs(numeric)
     if not tolerance <= _SMOOTH * scale + rounding:
         raise AssertionError(
             "gradcheck: the finite differences disagree among themselves by "

@@ -7,6 +7,9 @@ call costs no Python layer; `help(kernels.matmul)` and the like show its contrac
 
 from kernelgrad import _cpu
 
+# --- memory ---
+empty = _cpu.empty
+
 # --- elementwise ---
 exp = _cpu.exp
 exp_grad = _cpu.exp_grad

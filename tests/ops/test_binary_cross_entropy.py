@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tolerances import assert_within, ulp_tolerance
 
 from kernelgrad import ops
 from kernelgrad.autograd import gradcheck, gradgradcheck
 from kernelgrad.tensor import Tensor
+from tolerances import assert_within, ulp_tolerance
 
 
 def test_binary_cross_entropy_values(dtype, rng):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import check_gradients, leaf
-from tolerances import assert_within, product_tolerance
 
 import kernelgrad as kg
+from gradients import check_gradients, leaf
+from tolerances import assert_within, product_tolerance
 
 CASES = [
     ("ij,jk->ik", (3, 4), (4, 5)),

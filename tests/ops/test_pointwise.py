@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from gradients import check_gradients, leaf
-from tolerances import assert_within, ulp_tolerance
 
 import kernelgrad as kg
+from gradients import check_gradients, leaf
 from kernelgrad import ops
+from tolerances import assert_within, ulp_tolerance
 
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 

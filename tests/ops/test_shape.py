@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import check_gradients, leaf
 
 import kernelgrad as kg
+from gradients import check_gradients, leaf
 
 # name: (on tensors, on NumPy arrays, whether the result shares memory)
 CASES = {

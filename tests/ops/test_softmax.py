@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import check_gradients, leaf
-from tolerances import assert_within, sum_tolerance
 
 import kernelgrad as kg
+from gradients import check_gradients, leaf
 from kernelgrad import ops
+from tolerances import assert_within, sum_tolerance
 
 
 def reference(x, axis):

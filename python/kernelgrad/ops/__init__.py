@@ -2,7 +2,6 @@
 without
 one they give a raw array. Importing this module installs Tensor's operators and methods."""
 
-import kernelgrad.ops._pending
 from kernelgrad.ops import methods, numpy_protocol
 from kernelgrad.ops.activation import (
     elu,

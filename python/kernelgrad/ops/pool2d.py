@@ -78,7 +78,7 @@ def avg_pool2d(
 ) -> Any:
     """The mean of each window of x (N, C, H, W)."""
     x = floating("avg_pool2d", x)
-    options = {
+    options: dict[str, Any] = {
         "stride": stride,
         "padding": padding,
         "ceil_mode": ceil_mode,

@@ -44,7 +44,7 @@ def softmax_cross_entropy(
     raw_targets = to_array(targets, "softmax_cross_entropy")
     if raw_targets.dtype.kind == "f":
         raw_targets = raw_targets.astype(raw.dtype, copy=False)
-    options = {
+    options: dict[str, Any] = {
         "weight": None
         if weight is None
         else to_array(weight, "softmax_cross_entropy").astype(raw.dtype, copy=False),
