@@ -116,7 +116,7 @@ def avg_pool2d(
     return out
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: int | None | Sequence[int | None]) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Means over windows that divide the image: (N, C, H, W) -> (N, C, *output_size).
 
     Row i of OH averages the rows from floor(i H / OH) to ceil((i + 1) H / OH); columns likewise.

@@ -1,0 +1,170 @@
+"""A table of kernels beside NumPy, for a first look on a new machine: verified, then timed in turn.
+
+The benchmarks for record, with more rivals and shapes, are in the repository's bench/.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from kernelgrad import kernels
+
+__all__ = ["Case", "cases", "main", "measure"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of work, ours and NumPy's, with the largest difference that rounding explains."""
+
+    name: str
+    ours: Callable[[], Any]
+    numpy: Callable[[], Any]
+    tolerance: Array | float
+    gflop: float = 0.0
+
+    def verify(self) -> None:
+        difference = np.abs(np.asarray(self.ours()) - np.asarray(self.numpy()))
+        if not np.all(difference <= self.tolerance):
+            raise RuntimeError(f"{self.name}: kernelgrad and NumPy differ by {difference.max()}.")
+
+
+def _roundings(count: int, magnitude: Any) -> Any:
+    """Both sides may be off by `count` roundings of float32."""
+    return 2 * count * float(np.finfo(np.float32).eps) * np.asarray(magnitude)
+
+
+def _matmul_case(rng: np.random.Generator, n: int) -> Case:
+    a, b = rng.standard_normal((2, n, n), dtype=np.float32)
+    return Case(
+        f"matmul {n}x{n}",
+        lambda: kernels.matmul(a, b),
+        lambda: a @ b,
+        _roundings(n, np.abs(a) @ np.abs(b)),
+        2e-9 * n**3,
+    )
+
+
+def _im2col_conv2d(x: Array, w: Array) -> Array:
+    """3x3, padding 1: the windows as rows of a matrix, then one product."""
+    n, _, height, width = x.shape
+    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = sliding_window_view(framed, w.shape[2:], axis=(2, 3))
+    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
+    out = rows @ w.reshape(w.shape[0], -1).T
+    return np.ascontiguousarray(out.reshape(n, height, width, -1).transpose(0, 3, 1, 2))
+
+
+def _conv2d_case(rng: np.random.Generator) -> Case:
+    x = rng.standard_normal((16, 64, 28, 28), dtype=np.float32)
+    w = rng.standard_normal((64, 64, 3, 3), dtype=np.float32)
+    return Case(
+        "conv2d 3x3, 64 to 64 channels, 16x28x28",
+        lambda: kernels.conv2d(x, w, padding=1),
+        lambda: _im2col_conv2d(x, w),
+        _roundings(64 * 9, _im2col_conv2d(np.abs(x), np.abs(w))),
+        2e-9 * x.size * 64 * 9,
+    )
+
+
+def _numpy_cross_entropy_grad(logits: Array, labels: Array) -> Array:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+    loss = np.mean(np.log(total[:, 0]) - shifted[rows, labels])
+    grad = exponentials / total
+    grad[rows, labels] -= 1
+    grad /= len(labels)
+    return np.append(grad.ravel(), loss)
+
+
+def _cross_entropy_case(rng: np.random.Generator) -> Case:
+    logits = rng.standard_normal((2048, 1000), dtype=np.float32)
+    labels = rng.integers(0, 1000, 2048)
+
+    def ours() -> Array:
+        loss, grad = kernels.softmax_cross_entropy_with_grad(logits, labels)
+        return np.append(grad.ravel(), loss)
+
+    # Sums of 1000 terms below 1 in each gradient, of 2048 losses below 20 in the loss.
+    magnitude = np.append(np.full(logits.size, 1 / len(labels)), 20.0)
+    return Case(
+        "softmax cross-entropy and gradient, 2048x1000",
+        ours,
+        lambda: _numpy_cross_entropy_grad(logits, labels),
+        _roundings(2048, magnitude),
+    )
+
+
+def _elementwise_cases(rng: np.random.Generator) -> list[Case]:
+    x = rng.standard_normal(1 << 20, dtype=np.float32)
+    pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
+        ("relu", lambda: kernels.relu(x), lambda: np.maximum(x, 0)),
+        ("exp", lambda: kernels.exp(x), lambda: np.exp(x)),
+        ("tanh", lambda: kernels.tanh(x), lambda: np.tanh(x)),
+        ("sigmoid", lambda: kernels.sigmoid(x), lambda: 1 / (1 + np.exp(-x))),
+    ]
+    return [
+        Case(
+            f"{name}, 1,048,576 numbers",
+            ours,
+            theirs,
+            _roundings(4, np.exp(np.abs(x))),
+        )
+        for name, ours, theirs in pairs
+    ]
+
+
+def cases() -> list[Case]:
+    rng = np.random.default_rng(0)
+    return [
+        *(_matmul_case(rng, n) for n in (64, 256, 512, 1024)),
+        _conv2d_case(rng),
+        _cross_entropy_case(rng),
+        *_elementwise_cases(rng),
+    ]
+
+
+def _seconds(work: Callable[[], Any], calls: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - begin) / calls
+
+
+def measure(case: Case, budget: float) -> tuple[float, float]:
+    """Best seconds per call, ours and NumPy's, their calls taking turns. Short calls are timed in
+    groups, since one reading of the clock costs as much as they do."""
+    case.verify()
+    calls = max(1, int(0.001 / max(_seconds(case.ours, 1), _seconds(case.numpy, 1))))
+    best = [float("inf"), float("inf")]
+    end = time.perf_counter() + budget
+    while True:
+        for i, work in enumerate((case.ours, case.numpy)):
+            best[i] = min(best[i], _seconds(work, calls))
+        if time.perf_counter() >= end:
+            return best[0], best[1]
+
+
+def main(seconds_per_case: float = 0.35) -> None:
+    """Print the table."""
+    print(f"{'':<46}{'kernelgrad':>12}{'NumPy':>12}{'ratio':>8}{'GFLOP/s':>10}")
+    for case in cases():
+        ours, theirs = measure(case, seconds_per_case)
+        rate = f"{case.gflop / ours:10.0f}" if case.gflop else ""
+        times = f"{_duration(ours):>12}{_duration(theirs):>12}"
+        print(f"{case.name:<46}{times}{theirs / ours:>8.2f}{rate}")
+    print("Best times; ratio is NumPy's time over kernelgrad's.")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
