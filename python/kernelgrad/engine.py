@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+from numpy.typing import NDArray
 
 from kernelgrad.grad_mode import enable_grad
 from kernelgrad.hooks import Hooks
 from kernelgrad.tape import Node, edge
-from kernelgrad.tensor import Tensor, make_tensor
+from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor
 
 _accumulation = threading.Lock()
 
@@ -39,7 +40,8 @@ class _Pass:
         self.shared: set[int] = set()  # ids of gradients that someone else may hold
 
     def run(self, seeds: Iterable[tuple[Node | Tensor, Any]]) -> None:
-        plain, route, leaves = not self.create_graph, self.route, self.leaves
+        # The loop of every backward pass: zip without strict=, whose check costs as much as a step.
+        plain, keep, route, leaves = not self.create_graph, self.keep, self.route, self.leaves
         grads: dict[Node, Any] = {}
         heap: list[tuple[int, Node]] = []
         arrived: Iterable[tuple[Any, Any]] = seeds
@@ -61,8 +63,8 @@ class _Pass:
                 return
             node = heappop(heap)[1]
             grad = grads.pop(node)
-            if isinstance(grad, np.generic):  # a sum of 0-d arrays
-                grad = np.asarray(grad)
+            if plain and grad.__class__ is not ndarray and isinstance(grad, np.generic):
+                grad = np.asarray(grad)  # a sum of 0-d arrays
             if node._hooks is not None:
                 grad = self.call_hooks(node._hooks, grad)
             needs = node.needs
@@ -76,15 +78,13 @@ class _Pass:
             rule = node.rule
             if rule is None:
                 raise RuntimeError(_FREED)
-            for counter, version in zip(node.counters, node.versions, strict=True):
-                if counter[0] != version:
-                    raise RuntimeError(_changed(node))
-            arrived = zip(
-                node.parents,
-                rule(grad, node.saved if plain else node.saved_tensors(), needs),
-                strict=True,
-            )
-            if not self.keep:
+            if node.counters:
+                for counter, version in zip(node.counters, node.versions):  # noqa: B905
+                    if counter[0] != version:
+                        raise RuntimeError(_changed(node))
+            saved = node.saved if plain else node.saved_tensors()
+            arrived = zip(node.parents, rule(grad, saved, needs))  # noqa: B905
+            if not keep:
                 node.rule = node.saved = None
 
     def call_hooks(self, hooks: Hooks, grad: Any) -> Any:
@@ -109,7 +109,8 @@ class _Pass:
             fresh = id(grad) not in self.shared
             self.shared.add(id(grad))
             return tensor if fresh else tensor.clone()
-        grad = np.asarray(grad)
+        if grad.__class__ is not ndarray:
+            grad = np.asarray(grad)
         if grad.base.__class__ is ndarray or id(grad) in self.shared:
             grad = grad.copy()
         self.shared.add(id(grad))
@@ -153,6 +154,16 @@ def _check_gradient(op: str, gradient: Any, tensor: Tensor) -> None:
         )
 
 
+_ones = {dtype: np.ones((), dtype) for dtype in (FLOAT32, FLOAT64)}
+for _array in _ones.values():
+    _array.flags.writeable = False
+
+
+def _one(array: NDArray[Any]) -> NDArray[Any]:
+    known = _ones.get(array.dtype) if array.ndim == 0 else None
+    return np.ones(array.shape, array.dtype) if known is None else known
+
+
 def _seed(
     op: str, output: Tensor, gradient: Tensor | None, walk: _Pass
 ) -> tuple[Node | Tensor, Any]:
@@ -167,7 +178,7 @@ def _seed(
                 f"{op}: the output has shape {output.shape}; a gradient of that shape is "
                 "needed unless it has one element."
             )
-        gradient = make_tensor(np.ones(output._data.shape, output._data.dtype))
+        gradient = make_tensor(_one(output._data))
     else:
         _check_gradient(op, gradient, output)
     seed = gradient if walk.create_graph else gradient._data

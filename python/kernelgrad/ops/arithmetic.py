@@ -39,7 +39,8 @@ def _negative_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 @saves(0)
 def _square_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    return (multiply(grad_out, multiply(saved[0], 2)),)
+    half = multiply(grad_out, saved[0])
+    return (add(half, half),)
 
 
 @saves(OUTPUT)
@@ -96,9 +97,10 @@ def _values(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
+square = unary("square", large_unary(np.square), _square_vjp, keep="input", any_dtype=True)
 add = binary("add", np.add, _add_vjp)
 subtract = binary("subtract", np.subtract, _subtract_vjp)
-multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a")
+multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a", of_itself=square)
 divide = binary("divide", np.divide, _divide_vjp, for_a="b", for_b="ab", floating=True)
 power = binary("pow", np.power, _pow_vjp, for_a="ab", for_b="ab")
 floor_divide = binary("floor_divide", np.floor_divide, _floor_divide_vjp)
@@ -107,7 +109,6 @@ negative = unary("negative", large_unary(np.negative), _negative_vjp, any_dtype=
 positive = unary(
     "positive", large_unary(np.positive), lambda grad_out, saved, needs: (grad_out,), any_dtype=True
 )
-square = unary("square", large_unary(np.square), _square_vjp, keep="input", any_dtype=True)
 sqrt = unary("sqrt", large_unary(np.sqrt), _sqrt_vjp, keep="output")
 reciprocal = unary("reciprocal", large_unary(np.reciprocal), _reciprocal_vjp, keep="output")
 absolute = unary("abs", large_unary(np.abs), _abs_vjp, keep="input", any_dtype=True)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from kernelgrad import kernels
 from kernelgrad.autograd import is_grad_enabled, record
-from kernelgrad.ops.promotion import floating, promote
+from kernelgrad.ops.promotion import floating, known_scalars, promote
 from kernelgrad.tape import ADAPTERS, OUTPUT, Node, Rule, make_node, saves
 from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor
 
@@ -111,20 +111,28 @@ def binary(
     for_a: str = "",
     for_b: str = "",
     floating: bool = False,
+    of_itself: Callable[[Any], Any] | None = None,
 ) -> Callable[[Any, Any], Any]:
     """The operation of two operands that broadcast.
 
-    for_a, for_b: which of "a" and "b" the gradient of that operand needs. floating: integers
+    for_a, for_b: which of "a" and "b" the gradient of that operand needs. of_itself: the operation
+    on one operand twice. floating: integers
     become float32.
     """
     a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
     saves_something = a_for_a or b_for_a or a_for_b or b_for_b
 
     def op(a: Any, b: Any) -> Any:
+        if a is b and of_itself is not None:
+            return of_itself(a)
         is_a = isinstance(a, Tensor)
         is_b = isinstance(b, Tensor)
         x = a._data if is_a else a
         y = b._data if is_b else b
+        if x.__class__ is ndarray and (y.__class__ is float or y.__class__ is int):
+            y = known_scalars.get((x.dtype, y.__class__, y))
+        elif y.__class__ is ndarray and (x.__class__ is float or x.__class__ is int):
+            x = known_scalars.get((y.dtype, x.__class__, x))
         if (
             x.__class__ is not ndarray
             or y.__class__ is not ndarray

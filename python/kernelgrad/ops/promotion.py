@@ -59,19 +59,20 @@ def result_dtype(op: str, first: np.dtype[Any], second: np.dtype[Any]) -> np.dty
     return dtype
 
 
-_scalars: dict[tuple[np.dtype[Any], Any], NDArray[Any]] = {}
+# 0-d arrays of Python scalars by dtype, class and value: constants come back in every step.
+known_scalars: dict[tuple[np.dtype[Any], type, Any], NDArray[Any]] = {}
 
 
 def _scalar_array(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A 0-d array of a Python scalar, remembered: constants come back in every step."""
-    array = _scalars.get((dtype, value))
+    key = (dtype, value.__class__, value)
+    array = known_scalars.get(key)
     if array is None:
         array = np.asarray(value, dtype)
         array.flags.writeable = False
-        if value:  # 0.0 and -0.0 are equal but not the same
-            if len(_scalars) >= 256:
-                _scalars.clear()
-            _scalars[dtype, value] = array
+        if value or value.__class__ is int:  # 0.0 and -0.0 are equal but not the same
+            if len(known_scalars) >= 256:
+                known_scalars.clear()
+            known_scalars[key] = array
     return array
 
 

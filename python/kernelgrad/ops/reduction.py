@@ -19,6 +19,9 @@ from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor, to_array
 
 _NEEDED = (True,)
 
+# Up to this many elements a gradient is spread by a copy, which costs less than making a view.
+_SMALL = 4096
+
 
 def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """The shape of a reduction with keepdims."""
@@ -33,6 +36,12 @@ def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 def _spread(grad_out: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduction's gradient at every element that went into it."""
+    if grad_out.__class__ is ndarray and math.prod(shape) < _SMALL:
+        if axis is not None and not keepdims:
+            grad_out = grad_out.reshape(kept_shape(shape, axis))
+        spread = np.empty(shape, grad_out.dtype)
+        spread[...] = grad_out
+        return spread
     if axis is not None and not keepdims:
         grad_out = reshape(grad_out, kept_shape(shape, axis))
     return broadcast_to(grad_out, shape) if grad_out.shape != shape else grad_out
