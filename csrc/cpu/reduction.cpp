@@ -4,9 +4,8 @@
 // time is folded, the innermost first, either along contiguous rows or as column sums, into a
 // contiguous intermediate result. A long axis is folded in segments whose results form an axis of
 // their own. So every sum's order is a function of shape and strides alone, and each stage reads
-// its input once. A term passes through at most 72 + log2(lanes) additions per stage (see
-// reduction_ukernel.cpp for segments of the lengths below), of which an axis of n has 1 +
-// log_512(n) at most.
+// its input once. A term passes through at most 132 additions per stage (reduction_ukernel.cpp, for
+// the segments of reduction_plan.h), and an axis of n has at most 1 + log_512(n) stages.
 #include <algorithm>
 
 #include "common/thread_pool.h"

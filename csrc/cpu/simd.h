@@ -173,8 +173,8 @@ KERNELGRAD_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
   return mask ? a : b;
 }
 
-// The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets
-// a clamp by constants, lesser(bound, x), pass a NaN in x on).
+// The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets a
+// clamp by constants, lesser(bound, x), pass a NaN in x on).
 template <class T>
 KERNELGRAD_INLINE Vec<T> lesser(Vec<T> a, Vec<T> b) {
   return select<T>(a < b, a, b);
@@ -183,6 +183,58 @@ template <class T>
 KERNELGRAD_INLINE Vec<T> greater(Vec<T> a, Vec<T> b) {
   return select<T>(a > b, a, b);
 }
+#if defined(__AVX512F__)
+template <>
+KERNELGRAD_INLINE Vec<float> lesser<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm512_maskz_min_ps(0xFFFF, __m512(a), __m512(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<float> greater<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm512_maskz_max_ps(0xFFFF, __m512(a), __m512(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> lesser<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm512_maskz_min_pd(0xFF, __m512d(a), __m512d(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> greater<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm512_maskz_max_pd(0xFF, __m512d(a), __m512d(b)));
+}
+#elif defined(__AVX2__)
+template <>
+KERNELGRAD_INLINE Vec<float> lesser<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm256_min_ps(__m256(a), __m256(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<float> greater<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm256_max_ps(__m256(a), __m256(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> lesser<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm256_min_pd(__m256d(a), __m256d(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> greater<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm256_max_pd(__m256d(a), __m256d(b)));
+}
+#elif defined(__x86_64__)
+template <>
+KERNELGRAD_INLINE Vec<float> lesser<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm_min_ps(__m128(a), __m128(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<float> greater<float>(Vec<float> a, Vec<float> b) {
+  return Vec<float>(_mm_max_ps(__m128(a), __m128(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> lesser<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm_min_pd(__m128d(a), __m128d(b)));
+}
+template <>
+KERNELGRAD_INLINE Vec<double> greater<double>(Vec<double> a, Vec<double> b) {
+  return Vec<double>(_mm_max_pd(__m128d(a), __m128d(b)));
+}
+#endif
 
 #if defined(__AVX512F__)
 KERNELGRAD_INLINE Vec<float> square_root(Vec<float> v) {

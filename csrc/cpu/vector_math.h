@@ -190,7 +190,7 @@ KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   using C = MathConstants<T>;
   const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(broadcast(C::exp_flush), x));
   const Vec<T> y = (T(1) + expm1_reduced<T>(a.r)) * power_of_two<T>(a.shifted);
-  return select<T>(x < C::exp_flush, Vec<T>{}, y);
+  return from_bits<T>(to_bits<T>(y) & ~reinterpret_cast<Bits<T>>(x < C::exp_flush));
 }
 
 // exp(x) - 1 for x <= 2 * tanh_one; larger arguments give the value there.

@@ -1,8 +1,8 @@
 """Kernels on raw arrays: NumPy arrays in and out, no Tensor, no autograd.
 
-Every function takes float32 or float64 arrays (several of one dtype) and returns a new array, or fills
-`out=`. Arguments are checked before anything is written. Each name is the native function itself, so a
-call costs no Python layer; `help(kernels.matmul)` and the like show its contract.
+Every function takes float32 or float64 arrays (several of one dtype) and returns a new array, or
+fills `out=`. Arguments are checked before anything is written. Each name is the native function
+itself, so a call costs no Python layer; `help(kernels.matmul)` and the like show its contract.
 """
 
 from kernelgrad import _cpu

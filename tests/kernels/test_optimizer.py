@@ -62,7 +62,9 @@ def test_sgd_step(isa, dtype, rng, options):
     params, grads, buffers = (draw(rng, dtype) for _ in range(3))
     if options["first_step"]:
         buffers = [np.full_like(buffer, np.nan) for buffer in buffers]
-    before = [(p.copy(), g.copy(), b.copy()) for p, g, b in zip(params, grads, buffers, strict=True)]
+    before = [
+        (p.copy(), g.copy(), b.copy()) for p, g, b in zip(params, grads, buffers, strict=True)
+    ]
     kernels.sgd_step(params, grads, buffers if options["momentum"] else None, **options)
     eps = np.finfo(dtype).eps
     for i, (p, g, b) in enumerate(before):
@@ -70,7 +72,9 @@ def test_sgd_step(isa, dtype, rng, options):
         reference.sgd_step(state, wide(g), **options)
         kept = np.nan_to_num(np.abs(wide(b))) * abs(options["momentum"])
         size = np.abs(wide(g)) + options["weight_decay"] * np.abs(wide(p)) + kept
-        assert_within(params[i], state["param"], 4 * eps * (np.abs(wide(p)) + 2 * options["lr"] * size))
+        assert_within(
+            params[i], state["param"], 4 * eps * (np.abs(wide(p)) + 2 * options["lr"] * size)
+        )
         if options["momentum"]:
             assert_within(buffers[i], state["buffer"], 4 * eps * size)
         assert np.array_equal(grads[i], g)
@@ -104,7 +108,9 @@ def test_adam_step(isa, dtype, rng, options):
         v_size = wide(v) + np.square(size)
         assert_within(averages[i], state["m"], 4 * eps * m_size)
         assert_within(squares[i], state["v"], 4 * eps * v_size)
-        denominator = np.sqrt(state["v"] / (1 - options["beta2"] ** options["step"])) + options["eps"]
+        denominator = (
+            np.sqrt(state["v"] / (1 - options["beta2"] ** options["step"])) + options["eps"]
+        )
         # Where weight decay cancels the gradient, v's relative error is that of g squared.
         relative = 8 + 2 * v_size / np.maximum(state["v"], np.finfo(dtype).tiny)
         change = options["lr"] / (1 - options["beta1"] ** options["step"]) * m_size / denominator
@@ -163,7 +169,12 @@ def read_only() -> Array:
 @pytest.mark.parametrize(
     ("error", "lists", "options", "message"),
     [
-        (TypeError, (ones(2), [ones(2)]), {}, "params is a ndarray; need a list or tuple of arrays."),
+        (
+            TypeError,
+            (ones(2), [ones(2)]),
+            {},
+            "params is a ndarray; need a list or tuple of arrays.",
+        ),
         (
             ValueError,
             ([ones(2)], []),

@@ -1,4 +1,4 @@
-"""PyTorch's SGD and Adam formulas in float64, each with the magnitudes that its rounding errors follow.
+"""PyTorch's SGD and Adam formulas in float64.
 
 A state is a dict of arrays; a step changes it in place.
 """
