@@ -36,6 +36,9 @@ bool runs_here(const std::string& isa) {
 #if defined(__x86_64__)
   // libgcc and compiler-rt also ask the system (XGETBV) whether it saves the wide registers.
   __builtin_cpu_init();
+#if defined(KERNELGRAD_EMULATE_AVX512)
+  if (isa == "avx512") return runs_here("avx2");
+#endif
   if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == "avx512") {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
