@@ -161,6 +161,7 @@ def record_view(out: Any, rule: Rule, base: Tensor, saved: tuple[Any, ...] = ())
     return result
 
 
-def bump_version(tensor: Tensor) -> None:
-    """Says that the tensor's memory was changed, for the check of saved values."""
-    tensor._version[0] += 1
+def bump_version(*tensors: Tensor) -> None:
+    """Says that the tensors' memory was changed, for the check of saved values."""
+    for tensor in tensors:
+        tensor._version[0] += 1

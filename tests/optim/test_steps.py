@@ -116,6 +116,21 @@ def test_a_step_counts_as_a_change_of_its_parameters(optimizer_class, options):
 
 
 @pytest.mark.parametrize(("optimizer_class", "options"), ALL)
+def test_a_refused_step_changes_nothing(optimizer_class, options):
+    frozen = np.ones(2)
+    frozen.flags.writeable = False
+    params = [Parameter(np.ones(2)), Parameter(frozen)]
+    optimizer = optimizer_class(params, **options)
+    for parameter in params:
+        parameter.grad = Tensor(np.ones(2))
+    with pytest.raises(ValueError, match="read-only"):
+        optimizer.step()
+    assert params[0].tolist() == [1.0, 1.0]
+    steps = [entry.get("step", 0) for entry in optimizer.state.values()]
+    assert not any(steps) and "momentum_buffer" not in str(optimizer.state)
+
+
+@pytest.mark.parametrize(("optimizer_class", "options"), ALL)
 def test_groups_have_options_of_their_own(optimizer_class, options):
     slow, fast = Parameter(np.ones(1)), Parameter(np.ones(1))
     optimizer = optimizer_class([{"params": [slow], "lr": 0.0}, {"params": fast}], **options)

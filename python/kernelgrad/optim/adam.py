@@ -50,30 +50,37 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: betas {betas}; need two numbers >= 0 and < 1.")
 
     def _step_group(self, group: Group) -> None:
-        # Parameters that missed gradients have fewer steps behind them; each count is one call.
-        by_step: dict[int, list[Tensor]] = {}
+        params = [parameter for parameter in group["params"] if parameter._grad is not None]
         state = self.state
-        for parameter in group["params"]:
-            if parameter.grad is None:
-                continue
-            kept = state.get(parameter)
-            if kept is None:
-                kept = state[parameter] = {
-                    "step": 0,
-                    "exp_avg": np.zeros_like(parameter._data),
-                    "exp_avg_sq": np.zeros_like(parameter._data),
-                }
-            kept["step"] = step = int(kept["step"]) + 1
-            by_step.setdefault(step, []).append(parameter)
-        for step, params in by_step.items():
-            self._call_kernel(group, params, step)
+        try:
+            kept = [state[parameter] for parameter in params]
+        except KeyError:
+            kept = [self._kept(parameter) for parameter in params]
+        # Parameters that missed gradients have fewer steps behind them; each count is one call.
+        steps = [entry["step"] for entry in kept]
+        for step in sorted(set(steps)):
+            chosen = [i for i, own in enumerate(steps) if own == step]
+            self._call_kernel(
+                group, [params[i] for i in chosen], [kept[i] for i in chosen], step + 1
+            )
 
-    def _call_kernel(self, group: Group, params: list[Any], step: int) -> None:
+    def _kept(self, parameter: Tensor) -> dict[str, Any]:
+        """What is kept for a parameter: zeros before its first step."""
+        if parameter not in self.state:
+            self.state[parameter] = {
+                "step": 0,
+                "exp_avg": np.zeros_like(parameter._data),
+                "exp_avg_sq": np.zeros_like(parameter._data),
+            }
+        return self.state[parameter]
+
+    def _call_kernel(
+        self, group: Group, params: list[Any], kept: list[dict[str, Any]], step: int
+    ) -> None:
         beta1, beta2 = group["betas"]
-        kept = [self.state[parameter] for parameter in params]
         kernels.adam_step(
             [parameter._data for parameter in params],
-            [parameter.grad._data for parameter in params],
+            [parameter._grad._data for parameter in params],
             [entry["exp_avg"] for entry in kept],
             [entry["exp_avg_sq"] for entry in kept],
             lr=group["lr"],
@@ -85,8 +92,12 @@ class Adam(Optimizer):
             step=step,
             maximize=group["maximize"],
         )
-        for parameter in params:
-            bump_version(parameter)
+        bump_version(*params)
+        for entry in kept:
+            entry["step"] = step
+
+    def _adopt(self, parameter: Tensor, key: str, value: Any) -> Any:
+        return int(value) if key == "step" else super()._adopt(parameter, key, value)
 
 
 class AdamW(Adam):

@@ -51,22 +51,31 @@ class SGD(Optimizer):
             )
 
     def _step_group(self, group: Group) -> None:
-        stepped = [parameter for parameter in group["params"] if parameter.grad is not None]
+        stepped = [parameter for parameter in group["params"] if parameter._grad is not None]
         if group["momentum"] == 0:
             self._call_kernel(group, stepped, None, first_step=False)
             return
-        fresh = [p for p in stepped if "momentum_buffer" not in self.state.get(p, ())]
-        if fresh:
-            for parameter in fresh:
-                buffer = np.empty_like(parameter._data)
-                self.state.setdefault(parameter, {})["momentum_buffer"] = buffer
-            known = {id(parameter) for parameter in fresh}
-            stepped = [parameter for parameter in stepped if id(parameter) not in known]
-            self._call_kernel(group, fresh, self._buffers(fresh), first_step=True)
-        self._call_kernel(group, stepped, self._buffers(stepped), first_step=False)
+        state = self.state
+        try:
+            buffers = [state[parameter]["momentum_buffer"] for parameter in stepped]
+        except KeyError:
+            self._first_steps(group, stepped)
+            return
+        self._call_kernel(group, stepped, buffers, first_step=False)
 
-    def _buffers(self, params: list[Tensor]) -> list[Any]:
-        return [self.state[parameter]["momentum_buffer"] for parameter in params]
+    def _first_steps(self, group: Group, stepped: list[Tensor]) -> None:
+        """Some parameters, or all, have no buffer yet: theirs is filled by a call of its own."""
+        fresh: list[Tensor] = []
+        known: list[Tensor] = []
+        for parameter in stepped:
+            is_known = "momentum_buffer" in self.state.get(parameter, ())
+            (known if is_known else fresh).append(parameter)
+        filled = [np.empty_like(parameter._data) for parameter in fresh]
+        self._call_kernel(group, fresh, filled, first_step=True)
+        for parameter, buffer in zip(fresh, filled, strict=True):
+            self.state[parameter] = {"momentum_buffer": buffer}
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in known]
+        self._call_kernel(group, known, buffers, first_step=False)
 
     def _call_kernel(
         self, group: Group, params: list[Any], buffers: list[Any] | None, first_step: bool
@@ -75,7 +84,7 @@ class SGD(Optimizer):
             return
         kernels.sgd_step(
             [parameter._data for parameter in params],
-            [parameter.grad._data for parameter in params],
+            [parameter._grad._data for parameter in params],
             buffers,
             lr=group["lr"],
             momentum=group["momentum"],
@@ -85,5 +94,4 @@ class SGD(Optimizer):
             maximize=group["maximize"],
             first_step=first_step,
         )
-        for parameter in params:
-            bump_version(parameter)
+        bump_version(*params)
