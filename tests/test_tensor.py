@@ -194,6 +194,15 @@ def test_export_of_a_tensor_that_requires_grad(export, leaf):
         export(t if leaf else t * 2)
 
 
+def test_from_dlpack():
+    array = np.arange(3.0)
+    t = kg.from_dlpack(array)
+    assert np.may_share_memory(t.numpy(), array)
+    assert not np.may_share_memory(kg.from_dlpack(array, copy=True).numpy(), array)
+    with pytest.raises(RuntimeError, match=r"call \.detach\(\) first"):
+        kg.from_dlpack(kg.ones(2, requires_grad=True))
+
+
 def test_export():
     t = kg.arange(3)
     assert np.may_share_memory(np.asarray(t), t.numpy())

@@ -61,6 +61,12 @@ def asarray(
     return _finished(array, False, device)
 
 
+def from_dlpack(x: Any, /, *, device: _Device = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of another library's array, through DLPack. CPU arrays only."""
+    array = np.from_dlpack(x)
+    return asarray(array, device=device, copy=copy)
+
+
 def tensor(
     data: ArrayLike | Tensor,
     *,

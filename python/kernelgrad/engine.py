@@ -22,11 +22,9 @@ _accumulation = threading.Lock()
 class _Pass:
     """One walk from some outputs towards the leaves.
 
-    Gradients are raw arrays, or Tensors under create_graph; each is dropped as soon as it is
-    consumed.
-    `route`, if given, has the needs of the nodes worth visiting, and `captured` collects the
-    gradients of
-    nodes that were asked for.
+    Gradients are raw arrays, or Tensors under create_graph, dropped as soon as they are consumed.
+    `route`, if given, has the needs of the nodes worth visiting; `captured` collects the gradients
+    of the nodes that were asked for.
     """
 
     __slots__ = ("captured", "create_graph", "keep", "leaves", "route", "shared")
@@ -102,8 +100,7 @@ class _Pass:
         return tensor if self.create_graph else tensor._data
 
     def own(self, grad: Any) -> Tensor:
-        """The gradient as a tensor whose memory is its alone, so that in-place use of it is
-        safe."""
+        """The gradient as a tensor alone on its memory, so that in-place use of it is safe."""
         if self.create_graph:
             tensor: Tensor = grad
             fresh = id(grad) not in self.shared
@@ -195,12 +192,10 @@ def backward(
     """Adds the gradient of `tensor` to .grad of every leaf that requires grad.
 
     gradient: d(loss)/d(tensor), of the tensor's shape; may be left out for one element (then 1).
-    retain_graph: keep what was saved, so that the graph can be walked again; as create_graph if
-    None.
+    retain_graph: keep what was saved, so that the graph can be walked again; None: as create_graph.
     create_graph: record the pass itself, so that the gradients can be differentiated.
     Raises: RuntimeError if the graph was freed, or a saved value changed in place (naming the
-    operation);
-    .grad is then as it was.
+    operation); .grad is then as it was.
     """
     walk = _Pass(create_graph if retain_graph is None else retain_graph, create_graph)
     seed = _seed("backward", tensor, gradient, walk)
@@ -230,9 +225,8 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of `outputs` with respect to `inputs`, leaving every .grad alone.
 
-    Only the part of the graph between the two is walked. Arguments as for backward; an input
-    that the
-    outputs do not depend on raises RuntimeError, or gives None with allow_unused.
+    Only the part of the graph between the two is walked. Arguments as for backward. An input that
+    the outputs do not depend on raises RuntimeError, or gives None with allow_unused.
     """
     outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)

@@ -25,21 +25,15 @@ def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor
 def gradcheck(function: Callable[..., Any], inputs: Tensor | Sequence[Any], seed: int = 0) -> bool:
     """Checks that the gradient of `function` at `inputs` is right; returns True or raises.
 
-    With a random cotangent c for the outputs and a random direction v for the inputs that
-    require grad,
-    the derivative of <c, function(inputs + t v)> at t = 0 is compared with <gradient, v>. The
-    derivative
-    comes from fourth-order central differences at two step sizes; the tolerance is computed: how
-    far the
-    two disagree, plus the rounding of the function's values divided by the step.
+    With a random cotangent c for the outputs and a random direction v for the inputs that require
+    grad, the derivative of <c, function(inputs + t v)> at t = 0 is compared with <gradient, v>. It
+    comes from fourth-order central differences at two step sizes. The tolerance is computed: how
+    far the two disagree, plus the rounding of the function's values divided by the step.
 
-    function: takes the inputs, returns a Tensor or several; must be deterministic and smooth
-    near inputs.
+    function: takes the inputs, returns a Tensor or several; deterministic and smooth near inputs.
     inputs: the arguments; those that require grad must be float64.
-    Raises: AssertionError with both numbers if they differ, or if the function is not smooth
-    enough there
-    to tell; TypeError if an input that requires grad is not float64; ValueError if none requires
-    grad.
+    Raises: AssertionError with both numbers if they differ, or if the function is not smooth enough
+    there to tell; TypeError if an input that requires grad is not float64; ValueError if none does.
     """
     arguments: list[Any] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     places = [i for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad]

@@ -1,6 +1,5 @@
-"""The public array functions: the internal ones of ops, made to take scalars, lists and arrays
-and to
-give Tensors always."""
+"""The public array functions: those of ops, made to take scalars, lists and arrays and to give
+Tensors always."""
 
 from __future__ import annotations
 

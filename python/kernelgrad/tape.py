@@ -21,9 +21,8 @@ _SAVES: dict[Rule, tuple[int, ...]] = {}
 ADAPTERS: set[Rule] = set()
 _UNCHANGING = [0]
 
-# A node is always younger than the nodes it came from, so counting down makes every parent
-# larger than
-# its children: a heap of these numbers pops a graph in topological order.
+# A node is always younger than the nodes it came from, so counting down makes every parent larger
+# than its children: a heap of these numbers pops a graph in topological order.
 _next_order = itertools.count(0, -1).__next__
 
 

@@ -1,5 +1,4 @@
-"""Tensor: an array, its gradient and its place in the graph. Names no operation: ops installs
-them."""
+"""Tensor: an array, its gradient and its place in a graph. Its operations are installed by ops."""
 
 from __future__ import annotations
 
@@ -34,15 +33,13 @@ class ViewToken:
 class Tensor(_Methods):
     """An array that operations may differentiate through.
 
-    Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies and
-    kg.asarray
-    accepts lists and scalars. Operations return plain Tensors, also from subclasses.
+    Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies.
+    Operations return plain Tensors, also from subclasses.
     """
 
     # _version is a one-element list that every tensor on the same memory shares: changes made
-    # through
-    # kernelgrad count it up. _view is None, the token of a view, or a base's weak reference to
-    # that token.
+    # through kernelgrad count it up. _view is None, the token of a view, or a base's weak
+    # reference to that token.
     __slots__ = (
         "__weakref__",
         "_data",
@@ -65,13 +62,14 @@ class Tensor(_Methods):
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             self._data, self._version = data._data, data._version
+            self._view = data._view if isinstance(data._view, ViewToken) else None
         else:
             self._data, self._version = to_array(data, "Tensor"), [0]
+            self._view = None
         self._node = None
         self._grad = None
         self._requires_grad = False
         self._hooks = None
-        self._view = None
         if requires_grad:
             self.requires_grad = True
 
@@ -175,8 +173,7 @@ class Tensor(_Methods):
         retain_graph: bool | None = None,
         create_graph: bool = False,
     ) -> None:
-        """Adds d(self)/d(leaf) to .grad of every leaf that requires grad; see
-        kg.autograd.backward."""
+        """Adds the gradient to .grad of every leaf that requires grad; see kg.autograd.backward."""
         from kernelgrad.engine import backward
 
         backward(self, gradient, retain_graph, create_graph)
@@ -196,8 +193,7 @@ class Tensor(_Methods):
         """Calls hook(gradient) when the gradient of this tensor is complete.
 
         Hooks run in the order of registration; one that returns a Tensor replaces the gradient.
-        The handle's
-        remove() takes the hook away.
+        The remove() of the handle takes the hook away.
         """
         return self._own_hooks("register_hook").add(hook)
 

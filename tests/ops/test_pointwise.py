@@ -144,6 +144,16 @@ def test_binary_gradients(name, shapes, rng):
     check_gradients(lambda y: op(a.detach(), y), b)
 
 
+def test_product_of_a_tensor_with_itself(rng):
+    """x * x is recorded as a square."""
+    x = leaf(rng, 3, 4)
+    assert np.array_equal((x * x).detach().numpy(), np.square(x.detach().numpy()))
+    check_gradients(lambda t: t * t * t, x)
+    assert (kg.asarray([2, 3]) * kg.asarray([2, 3])).tolist() == [4, 9]
+    flags = kg.asarray([True, False])
+    assert (flags * flags).dtype == kg.bool
+
+
 @pytest.mark.parametrize("exponent", [2, 1, 0, 3, -1, 0.5, 2.0])
 def test_pow_of_a_number(exponent, rng):
     x = leaf(rng, 3, 4, low=0.5, high=2)

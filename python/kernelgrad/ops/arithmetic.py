@@ -93,11 +93,18 @@ def _zero_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (multiply(grad_out, 0),)
 
 
+def _product_with_itself(x: Any, out: Any = None) -> Any:
+    """np.square, but of booleans as multiply has it."""
+    return np.multiply(x, x, out=out)
+
+
 def _values(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
-square = unary("square", large_unary(np.square), _square_vjp, keep="input", any_dtype=True)
+square = unary(
+    "square", large_unary(_product_with_itself), _square_vjp, keep="input", any_dtype=True
+)
 add = binary("add", np.add, _add_vjp)
 subtract = binary("subtract", np.subtract, _subtract_vjp)
 multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a", of_itself=square)

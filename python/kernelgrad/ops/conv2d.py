@@ -39,7 +39,14 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """x (N, Cin, H, W), w (Cout, Cin / groups, KH, KW), bias (Cout,) -> (N, Cout, OH, OW)."""
+    """2-D convolution (cross-correlation, as the field has it).
+
+    Shapes: x (N, Cin, H, W), w (Cout, Cin / groups, KH, KW), bias (Cout,) or None
+    -> (N, Cout, OH, OW), OH = (H + padding - dilation * (KH - 1) - 1) // stride + 1.
+    stride, dilation: int or pair. padding: int, pair, or (top, bottom, left, right).
+    Dtypes: float32, float64. Gradient: for all three, to any order.
+    Raises: ValueError where shapes or options do not fit.
+    """
     x, w = promote("conv2d", x, w, floating=True)
     if bias is not None:
         x, bias = promote("conv2d", x, bias, floating=True)
@@ -64,8 +71,7 @@ def _conv2d_grad_input_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, 
 
 
 def conv2d_grad_input(grad_out: Any, w: Any, input_size: tuple[int, int], **options: Any) -> Any:
-    """The transpose of conv2d in x: grad_out (N, Cout, OH, OW), w as there -> (N, Cin,
-    *input_size)."""
+    """The transpose of conv2d in x: grad_out (N, Cout, OH, OW) -> (N, Cin, *input_size)."""
     g, raw_w = _raw(grad_out), _raw(w)
     out = kernels.conv2d_grad_input(g, raw_w, input_size, **options)
     if not _is_tensor(grad_out, w):
@@ -83,8 +89,7 @@ def _conv2d_grad_weight_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any,
 
 
 def conv2d_grad_weight(grad_out: Any, x: Any, kernel_size: tuple[int, int], **options: Any) -> Any:
-    """The transpose of conv2d in w: grad_out (N, Cout, OH, OW), x as there -> (Cout, Cin /
-    groups, *kernel_size)."""
+    """The transpose of conv2d in w: grad_out (N, Cout, OH, OW) -> (Cout, Cin / groups, KH, KW)."""
     g, raw_x = _raw(grad_out), _raw(x)
     out = kernels.conv2d_grad_weight(g, raw_x, kernel_size, **options)
     if not _is_tensor(grad_out, x):
@@ -107,9 +112,13 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of conv2d as a layer: x (N, Cin, H, W), w (Cin, Cout / groups, KH, KW) ->
-    (N, Cout, OH, OW) with OH = (H - 1) * stride - 2 * padding + dilation * (KH - 1) +
-    output_padding + 1."""
+    """The transpose of conv2d as a layer.
+
+    Shapes: x (N, Cin, H, W), w (Cin, Cout / groups, KH, KW), bias (Cout,) or None
+    -> (N, Cout, OH, OW),
+    OH = (H - 1) * stride - padding on both sides + dilation * (KH - 1) + output_padding + 1.
+    Gradient: for all three, to any order.
+    """
     x, w = promote("conv_transpose2d", x, w, floating=True)
     if len(x.shape) != 4 or len(w.shape) != 4:
         raise ValueError(

@@ -18,8 +18,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
-    """One letter per axis for each operand and for the result; an ellipsis gets letters of its
-    own."""
+    """A letter per axis of each operand and of the result; an ellipsis gets letters of its own."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):

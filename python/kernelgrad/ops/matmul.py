@@ -69,7 +69,14 @@ def _vector_vjp(
 
 
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
-    """The matrix product, of the last two axes; transpose_* exchanges those of an operand first."""
+    """The matrix product of the last two axes; transpose_* exchanges those of an operand first.
+
+    Shapes: (..., m, k) @ (..., k, n) -> (..., m, n), leading axes broadcast; a vector counts as a
+    row on the left and as a column on the right, and its axis is dropped from the result.
+    Dtypes: float32, float64 by the native kernel; integers and complex through NumPy.
+    Gradient: grad_out @ b^T for a, a^T @ grad_out for b, summed over broadcast axes.
+    Raises: ValueError if the inner sizes differ or an operand is 0-d.
+    """
     is_a = isinstance(a, Tensor)
     is_b = isinstance(b, Tensor)
     x = a._data if is_a else a
@@ -81,7 +88,10 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False)
         or (x.dtype is not FLOAT32 and x.dtype is not FLOAT64)
     ):
         return _matmul_slow(a, b, transpose_a, transpose_b)
-    out = kernels.matmul(x, y, transpose_a=transpose_a, transpose_b=transpose_b)
+    if transpose_a or transpose_b:
+        out = kernels.matmul(x, y, transpose_a=transpose_a, transpose_b=transpose_b)
+    else:
+        out = kernels.matmul(x, y)
     if not (is_a or is_b):
         return out
     result = make_tensor(out)
@@ -142,8 +152,11 @@ def _linear_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """x @ weight.T + bias in one kernel: x (..., in), weight (out, in), bias (out,) -> (...,
-    out)."""
+    """x @ weight^T + bias in one kernel.
+
+    Shapes: x (..., in), weight (out, in), bias (out,) or None -> (..., out).
+    Dtypes: float32, float64. Gradient: for all three.
+    """
     raw_x = x._data if isinstance(x, Tensor) else x
     raw_weight = weight._data if isinstance(weight, Tensor) else weight
     raw_bias = bias._data if isinstance(bias, Tensor) else bias

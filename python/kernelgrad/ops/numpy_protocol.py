@@ -1,6 +1,5 @@
 """NumPy's own functions on tensors: np.exp(t), array @ t, np.mean(t) come here through NumPy's
-protocols
-and run as kernelgrad operations, with gradients."""
+protocols and run as kernelgrad operations, with gradients."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """How elementwise operations are made: one path each for one and for two operands, kept short
-because
-small networks spend their time in it."""
+because small networks spend their time in it."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ _LARGE = 1 << 16
 _UNSAVED = [0]
 
 
-def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
+def large_unary(ufunc: Callable[..., Any]) -> Callable[[Any], Any]:
     """A NumPy function of one array whose large floating results come from the cache."""
 
     def forward(x: Any) -> Any:
@@ -116,8 +115,7 @@ def binary(
     """The operation of two operands that broadcast.
 
     for_a, for_b: which of "a" and "b" the gradient of that operand needs. of_itself: the operation
-    on one operand twice. floating: integers
-    become float32.
+    with one operand in both places. floating: integers become float32.
     """
     a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
     saves_something = a_for_a or b_for_a or a_for_b or b_for_b
@@ -208,8 +206,7 @@ def broadcast_edge(tensor: Any, shape: tuple[int, ...]) -> Node | Tensor | None:
 def derivative(
     name: str, kernel: Callable[..., Any], curvature: Callable[..., Any] | None
 ) -> Callable[..., Any]:
-    """The native gradient op(grad_out, v, *parameters) = grad_out * f'(v), as an operation with
-    a rule.
+    """The native gradient op(grad_out, v, *parameters) = grad_out * f'(v), as an operation.
 
     v is the input or the output of f, whichever its kernel takes; curvature(v, *parameters) is the
     derivative of f' by that v, or None where it is zero.

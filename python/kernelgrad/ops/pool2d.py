@@ -34,8 +34,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The maximum of each window of x (N, C, H, W); with return_indices also where in H * W it
-    stood."""
+    """The maximum of each window of x (N, C, H, W); return_indices adds its place in H * W."""
     x = floating("max_pool2d", x)
     raw = _raw(x)
     out, indices = kernels.max_pool2d(

@@ -1,10 +1,8 @@
 """Which dtype an operation on several operands works in.
 
 float32 stays float32. Python and NumPy scalars are weak: they take the array's dtype, or the
-default of
-their own kind if that is a higher one. Integers and booleans with a floating array take its
-dtype. Two
-arrays of one kind follow the array API's table, so only a float64 array widens float32.
+default of their own kind if that is a higher one. Integers and booleans with a floating array take
+its dtype. Two arrays of one kind follow the array API's table: only a float64 array widens float32.
 """
 
 from __future__ import annotations

@@ -166,8 +166,7 @@ def std(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
 
 
 def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The product. For a gradient it multiplies in pairs, which is exact where elements are
-    zero."""
+    """The product. For a gradient it multiplies in pairs, so that zeros need no division."""
     x = a._data if isinstance(a, Tensor) else to_array(a, "prod")
     if not isinstance(a, Tensor) or not a._requires_grad or not is_grad_enabled():
         out = np.asarray(np.prod(x, axis=axis, keepdims=keepdims))

@@ -45,8 +45,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _share(operands: Any, larger: bool) -> tuple[Any, Any]:
-    """The part of the gradient for each operand: all to the chosen one, halves where they are
-    equal."""
+    """Each operand's part of the gradient: all for the chosen one, halves where they are equal."""
     x, y = (_values(v) for v in operands)
     wins, loses = (x > y, x < y) if larger else (x < y, x > y)
     wins = wins | (x != x)  # a NaN is the result, whichever operand it came from
@@ -88,9 +87,10 @@ def _clip_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 
 def clip(a: Any, min: Any = None, max: Any = None) -> Any:
-    """a held between two bounds, either of which may be left out. A bound that is reached passes
-    the
-    gradient; bounds that are arrays get gradients of their own."""
+    """a held between two bounds, either of which may be left out.
+
+    Gradient: passes within the bounds, ends included; bounds that are arrays get their own.
+    """
     if _is_number(min) and _is_number(max) and isinstance(a, Tensor) and a._data.dtype.kind == "f":
         x = a._data
         return record(np.asarray(np.clip(x, min, max)), _clip_vjp, (a,), (x, min, max))

@@ -12,7 +12,7 @@ from kernelgrad.ops.arithmetic import multiply, subtract
 from kernelgrad.ops.promotion import floating
 from kernelgrad.ops.shape import reshape
 from kernelgrad.ops.softmax import softmax
-from kernelgrad.tensor import Tensor, to_array
+from kernelgrad.tensor import Tensor, make_tensor, to_array
 
 
 @saves(0)
@@ -31,8 +31,16 @@ def softmax_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Any:
-    """-log softmax(logits)[targets], over the class axis 1 (0 in one dimension); PyTorch's
-    options."""
+    """-log softmax(logits)[targets], PyTorch's cross_entropy.
+
+    Shapes: logits (N, C, ...) or (C,), targets integer without the class axis, or floating with it
+    -> scalar for reduction "mean" (weighted) and "sum", targets' rows for "none".
+    Gradient: (softmax(logits) - target distribution), weighted; none for targets and weight.
+    Numerics: subtracts the row maximum; never forms log(0).
+    Raises: IndexError if a target is outside [0, C) and not ignore_index, naming the first one;
+    RuntimeError if targets or weight require grad.
+    Reference: Milakov & Gimelshein, arXiv:1805.02867.
+    """
     logits = floating("softmax_cross_entropy", logits)
     raw = logits._data if isinstance(logits, Tensor) else logits
     for name, value in (("targets", targets), ("weight", weight)):
@@ -53,14 +61,11 @@ def softmax_cross_entropy(
         "reduction": reduction,
     }
     if not isinstance(logits, Tensor) or not logits._requires_grad:
-        return _unrecorded(logits, kernels.softmax_cross_entropy(raw, raw_targets, **options))
+        loss = kernels.softmax_cross_entropy(raw, raw_targets, **options)
+        return make_tensor(loss) if isinstance(logits, Tensor) else loss
     loss, lse = kernels.softmax_cross_entropy(raw, raw_targets, return_lse=True, **options)
     saved = (raw, raw_targets, lse, options)
     return record(loss, _softmax_cross_entropy_vjp, (logits, targets), saved)
-
-
-def _unrecorded(logits: Any, loss: Any) -> Any:
-    return record(loss, _softmax_cross_entropy_vjp, ()) if isinstance(logits, Tensor) else loss
 
 
 def _composed_gradient(
@@ -72,9 +77,8 @@ def _composed_gradient(
     label_smoothing: float,
     reduction: str,
 ) -> Any:
-    """The gradient from differentiable operations: rows of grad_out * (softmax(logits) * sum(q)
-    - q), where
-    q holds what each class's -log p weighs in the row's loss."""
+    """The gradient from differentiable operations: grad_out * (softmax(logits) * sum(q) - q), where
+    q holds what each class's -log p weighs in the loss of its row."""
     axis = 1 if logits.ndim > 1 else 0
     classes, dtype = logits.shape[axis], logits.dtype
     row_shape = tuple([1 if i == axis else n for i, n in enumerate(logits.shape)])
