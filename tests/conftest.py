@@ -52,7 +52,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def _runs_everything(config: pytest.Config) -> bool:
     options = config.option
-    selected = options.keyword or options.markexpr or options.lf or options.collectonly
+    last_failed = getattr(options, "lf", False)  # absent without the cache plugin
+    selected = options.keyword or options.markexpr or last_failed or options.collectonly
     return config.args_source is not pytest.Config.ArgsSource.ARGS and not selected
 
 

@@ -89,7 +89,7 @@ def test_every_module_has_a_layer():
 
 def test_import_takes_numpy_and_nothing_else():
     code = (
-        "import sys, numpy; before = set(sys.modules); import kernelgrad; "
+        "import sys, numpy.random; before = set(sys.modules); import kernelgrad; "
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
     result = subprocess.run(
@@ -102,9 +102,10 @@ def test_import_takes_numpy_and_nothing_else():
 # --- Kernel laws ---
 
 HEADER_FIELDS = ("Computes", "Layout", "Edges", "Resources", "Rounding", "Tried", "Source")
-# Headers without inline functions of their own outside the ISA level's namespace: the linker would
-# merge such a function across levels, and the baseline could run a wider level's code.
-UKERNEL_SYSTEM_HEADERS = {"cstddef", "cstdint", "immintrin.h", "arm_neon.h"}
+# A ukernel takes types from the standard library, no functions: the linker would merge an inline
+# function across levels, and the baseline could run a wider level's code.
+UKERNEL_SYSTEM_HEADERS = {"cstddef", "cstdint", "utility", "immintrin.h", "arm_neon.h"}
+UKERNEL_STD_NAMES = r"u?int\d+_t|size_t|ptrdiff_t|uintptr_t|(make_)?index_sequence"
 
 
 def includes(path: Path) -> Iterator[tuple[str, str]]:
@@ -128,6 +129,11 @@ def test_ukernel_opens_with_the_fixed_fields(path):
 def test_ukernel_includes_nothing_that_the_linker_could_merge(path):
     system = {name for bracket, name in includes(path) if bracket == "<"}
     assert system <= UKERNEL_SYSTEM_HEADERS, f"remove {system - UKERNEL_SYSTEM_HEADERS}"
+    sources = [path, *{CSRC / name for bracket, name in includes(path) if bracket == '"'}]
+    for source in sources:
+        names = set(re.findall(r"\bstd::(\w+)", source.read_text()))
+        foreign = {name for name in names if not re.fullmatch(UKERNEL_STD_NAMES, name)}
+        assert not foreign, f"{source.name} uses std::{', std::'.join(sorted(foreign))}"
 
 
 @pytest.mark.parametrize("path", UKERNELS, ids=lambda path: path.stem)

@@ -94,7 +94,7 @@ def function_stub(name: str, doc: str) -> str:
         )
     parameters = [_parameter(piece) for piece in _split(match[1])]
     result = match[2]
-    if result == "object":
+    if result in ("object", "tuple"):
         result = OBJECT_RESULTS.get(name, _ARRAY)
     line = f"def {name}({', '.join(parameters)}) -> {result}: ..."
     if len(line) > 100:

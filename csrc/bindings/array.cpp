@@ -1,6 +1,7 @@
 #include "bindings/array.h"
 
 #include <algorithm>
+#include <new>
 
 namespace kernelgrad::bindings {
 namespace {
@@ -70,23 +71,29 @@ bool fill_view(py::handle array, TensorView& view) {
   return describable;
 }
 
-// First and one-past-last byte that a view can touch.
-std::pair<std::uintptr_t, std::uintptr_t> extent(const TensorView& view) {
-  std::int64_t low = 0, high = 1;
-  for (int i = 0; i < view.ndim; ++i) {
-    if (view.sizes[i] == 0) return {0, 0};
-    const std::int64_t reach = (view.sizes[i] - 1) * view.strides[i];
+MemoryRange memory_range(py::handle array, DType dtype) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  std::int64_t low = 0, high = item_size(dtype);
+  for (int i = 0; i < proxy->nd; ++i) {
+    if (proxy->dimensions[i] == 0) return {};
+    const std::int64_t reach = (proxy->dimensions[i] - 1) * proxy->strides[i];
     (reach < 0 ? low : high) += reach;
   }
-  const auto base = reinterpret_cast<std::uintptr_t>(view.ptr);
-  const std::int64_t item = item_size(view.dtype);
-  return {base + low * item, base + high * item};
+  const auto base = reinterpret_cast<std::uintptr_t>(proxy->data);
+  return {base + low, base + high};
 }
 
-bool overlap(const TensorView& a, const TensorView& b) {
-  const auto [a_low, a_high] = extent(a);
-  const auto [b_low, b_high] = extent(b);
-  return a_low < b_high && b_low < a_high;
+bool overlap(const MemoryRange& a, const MemoryRange& b) {
+  return a.begin < b.end && b.begin < a.end;
+}
+
+// Whether several elements lie at one address, as in a broadcast array.
+bool repeats_elements(py::handle array) {
+  const auto* proxy = py::detail::array_proxy(array.ptr());
+  for (int i = 0; i < proxy->nd; ++i) {
+    if (proxy->dimensions[i] > 1 && proxy->strides[i] == 0) return true;
+  }
+  return false;
 }
 
 std::string type_name(py::handle object) {
@@ -94,6 +101,17 @@ std::string type_name(py::handle object) {
 }
 
 bool is_array(py::handle object) { return npy_api::get().PyArray_Check_(object.ptr()); }
+
+Block allocate_for(const char* op, std::size_t bytes) {
+  try {
+    return allocate(bytes);
+  } catch (const std::bad_alloc&) {
+    const std::string text = std::string(op) + ": " + std::to_string(bytes) +
+                             " bytes cannot be allocated; need a smaller result or more memory.";
+    PyErr_SetString(PyExc_MemoryError, text.c_str());
+    throw py::error_already_set();
+  }
+}
 
 py::object owner_of(Block block) {
   PyObject* capsule = PyCapsule_New(block.ptr, nullptr, [](PyObject* self) {
@@ -169,11 +187,12 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
                               " axes; at most " + std::to_string(kMaxDims) + " are supported.");
   }
   const bool describable = fill_view(array, view_);
+  memory_ = memory_range(array, view_.dtype);
   if (describable && (layout == Layout::any || view_.is_contiguous())) {
     owner_ = py::reinterpret_borrow<py::object>(array);
     return;
   }
-  owner_ = empty(view_.dtype, sizes_of(view_));
+  owner_ = empty(view_.dtype, sizes_of(view_), op);
   if (npy_api::get().PyArray_CopyInto_(owner_.ptr(), array.ptr()) < 0)
     throw py::error_already_set();
   fill_view(owner_, view_);
@@ -209,7 +228,7 @@ Output::Output(py::handle out, const char* op, DType dtype, std::span<const std:
                std::initializer_list<const Input*> inputs) {
   view_.dtype = dtype;
   if (out.is_none()) {
-    result_ = empty(dtype, sizes);
+    result_ = empty(dtype, sizes, op);
     fill_view(result_, view_);
     return;
   }
@@ -229,16 +248,22 @@ Output::Output(py::handle out, const char* op, DType dtype, std::span<const std:
     raise_value_error(op, "out has shape " + std::string(py::str(out.attr("shape"))) + "; need " +
                               shape_string(sizes) + ".");
   }
-  if (!is_writeable(out)) raise_value_error(op, "out is read-only.");
+  if (!is_writeable(out)) {
+    raise_value_error(op, "out is read-only; pass a writable array.");
+  }
+  if (repeats_elements(out)) {
+    raise_value_error(op, "out has several elements at one address; pass an array of its own.");
+  }
   const bool describable = fill_view(out, view_);
+  const MemoryRange memory = memory_range(out, dtype);
   for (const Input* input : inputs) {
-    if (overlap(view_, input->view())) {
+    if (overlap(memory, input->memory())) {
       raise_value_error(op, "out shares memory with an input; pass another array.");
     }
   }
   result_ = py::reinterpret_borrow<py::object>(out);
   if (!describable || !view_.is_contiguous()) {
-    temporary_ = empty(dtype, sizes);
+    temporary_ = empty(dtype, sizes, op);
     fill_view(temporary_, view_);
   }
 }
@@ -250,16 +275,24 @@ py::object Output::finish() {
   return std::move(result_);
 }
 
-py::object empty(DType dtype, std::span<const std::int64_t> sizes) {
+py::object empty(DType dtype, std::span<const std::int64_t> sizes, const char* op) {
   npy_api& api = npy_api::get();
+  if (sizes.size() > static_cast<std::size_t>(kMaxDims)) {
+    raise_value_error(op, "shape has " + std::to_string(sizes.size()) + " axes; at most " +
+                              std::to_string(kMaxDims) + " are supported.");
+  }
   Py_intptr_t dims[kMaxDims];
   std::size_t bytes = static_cast<std::size_t>(item_size(dtype));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 0) {
+      raise_value_error(op,
+                        "shape " + shape_string(sizes) + " has a negative extent; need 0 or more.");
+    }
     dims[i] = static_cast<Py_intptr_t>(sizes[i]);
     if (__builtin_mul_overflow(bytes, static_cast<std::size_t>(sizes[i]), &bytes) ||
         bytes > static_cast<std::size_t>(PTRDIFF_MAX)) {
-      throw py::value_error("empty: shape " + shape_string(sizes) +
-                            " has more bytes than memory can address.");
+      raise_value_error(op, "shape " + shape_string(sizes) +
+                                " has more bytes than memory can address; need a smaller result.");
     }
   }
   PyObject* descr = api.PyArray_DescrFromType_(type_number(dtype));
@@ -270,7 +303,7 @@ py::object empty(DType dtype, std::span<const std::int64_t> sizes) {
     if (array == nullptr) throw py::error_already_set();
     return py::reinterpret_steal<py::object>(array);
   }
-  const Block block = allocate(bytes);
+  const Block block = allocate_for(op, bytes);
   py::object owner = owner_of(block);
   constexpr int flags = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_ | kWriteable;
   PyObject* array =

@@ -32,6 +32,11 @@ const char* dtype_name(DType dtype);
 
 enum class Layout { any, contiguous };
 
+// The bytes from an array's first element in memory to its last; empty for an array without any.
+struct MemoryRange {
+  std::uintptr_t begin = 0, end = 0;
+};
+
 // An input array. Converts nothing; copies only an array whose memory no TensorView can describe
 // (byte-swapped, misaligned, strides not whole elements) or, under Layout::contiguous, a strided
 // one.
@@ -42,12 +47,14 @@ class Input {
         std::initializer_list<DType> dtypes = {DType::f32, DType::f64});
   const TensorView& view() const { return view_; }
   const TensorView* operator->() const { return &view_; }
+  const MemoryRange& memory() const { return memory_; }  // the caller's array, not a copy
   // Writes the values back into an array of the same shape; for a copy that a kernel has changed.
   void copy_to(py::handle array) const;
 
  private:
   py::object owner_;
   TensorView view_;
+  MemoryRange memory_;
 };
 
 bool is_writeable(py::handle array);
@@ -59,7 +66,7 @@ void require_alike(const char* op, const char* a_name, const Input& a, const cha
                    const Input& b);
 
 // An output: a new array from the aligned allocator if `out` is None, else `out` after its checks
-// (ndarray, dtype, shape, writable, no overlap with an input). A strided `out` is filled through a
+// (ndarray, dtype, shape, writable, no overlap with an input or within itself). A strided `out` is filled through a
 // contiguous temporary, so that kernels see contiguous outputs; finish() returns the caller's
 // array.
 class Output {
@@ -75,7 +82,8 @@ class Output {
 };
 
 // A new uninitialised array: small ones from NumPy's allocator, larger ones 64-byte aligned.
-py::object empty(DType dtype, std::span<const std::int64_t> sizes);
+// ValueError names `op` if the shape is negative somewhere or too large.
+py::object empty(DType dtype, std::span<const std::int64_t> sizes, const char* op);
 
 // Scratch memory of one call.
 class ScopedWorkspace {

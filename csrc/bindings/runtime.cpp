@@ -35,6 +35,10 @@ void bind_runtime(py::module_& m) {
   m.def(
       "fma_peak",
       [](std::int64_t rounds, const py::dtype& dtype) {
+        if (rounds < 0) {
+          raise_value_error("fma_peak",
+                            "rounds is " + std::to_string(rounds) + "; need 0 or more.");
+        }
         // One result per thread: this is how the whole pool is kept busy.
         const std::int64_t tasks[] = {num_threads()};
         Output output(py::none(), "fma_peak", floating("fma_peak", dtype), tasks, {});
@@ -42,12 +46,13 @@ void bind_runtime(py::module_& m) {
         return KERNELGRAD_BACKEND::fma_peak(rounds, output.view());
       },
       py::arg("rounds"), py::arg("dtype"),
-      "Runs `rounds` rounds of independent FMAs in registers on every thread of the pool and returns "
+      "Runs `rounds` rounds of independent FMAs in registers on every thread of the pool and "
+      "returns "
       "the floating-point operations done; benchmarks time it to find the machine's peak.");
   m.def(
       "empty",
       [](const std::vector<std::int64_t>& shape, const py::dtype& dtype) {
-        return empty(floating("empty", dtype), shape);
+        return empty(floating("empty", dtype), shape, "empty");
       },
       py::arg("shape"), py::arg("dtype"));
 }

@@ -155,7 +155,7 @@ def max_pool2d(
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
-) -> tuple: ...
+) -> tuple[Array, Array]: ...
 def max_pool2d_grad(
     grad_out: Array,
     indices: Array,

@@ -56,7 +56,8 @@ def build_info() -> BuildInfo:
 def show_config() -> None:
     """Prints `build_info`, one line each."""
     info = build_info()
-    print(f"kernelgrad     {info['version']} (built with {info['compiler']}, NumPy {info['numpy']})")
+    built = f"built with {info['compiler']}, NumPy {info['numpy']}"
+    print(f"kernelgrad     {info['version']} ({built})")
     print(
         f"ISA level      {info['isa']} (here: {', '.join(info['isa_available'])};"
         f" in the build: {', '.join(info['isa_built'])})"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from kernelgrad.device import Device
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import FLOAT32, Tensor, make_tensor, to_array
 
 _Device = Device | str | None
@@ -16,12 +17,13 @@ _Device = Device | str | None
 def _finished(array: Any, requires_grad: bool, device: _Device) -> Tensor:
     if device is not None:
         Device(device)
-    result = make_tensor(array)
+    result = make_tensor(to_array(array, "tensor"))
     if requires_grad:
         result.requires_grad = True
     return result
 
 
+@names_its_errors
 def asarray(
     obj: ArrayLike | Tensor,
     /,
@@ -44,7 +46,7 @@ def asarray(
             if copy is False:
                 raise ValueError(
                     f"asarray: copy=False, but {obj.dtype} has to be converted to "
-                    f"{np.dtype(dtype)}."
+                    f"{np.dtype(dtype)}; leave copy out."
                 )
             return obj.astype(dtype)
         return obj.clone() if copy else obj
@@ -54,7 +56,8 @@ def asarray(
         array = to_array(np.asarray(obj, dtype), "asarray")
     if copy is False and not (isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)):
         raise ValueError(
-            f"asarray: copy=False, but a {type(obj).__name__} has to be copied or converted."
+            f"asarray: copy=False, but a {type(obj).__name__} has to be copied or converted; "
+            "leave copy out."
         )
     if copy and isinstance(obj, np.ndarray) and np.may_share_memory(array, obj):
         array = array.copy()
@@ -84,10 +87,11 @@ def _size(shape: Any, op: str) -> tuple[int, ...]:
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     for n in sizes:
         if n < 0:
-            raise ValueError(f"{op}: shape {sizes} has a negative size.")
+            raise ValueError(f"{op}: shape {sizes} has a negative size; need 0 or more.")
     return sizes
 
 
+@names_its_errors
 def empty(
     shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -95,6 +99,7 @@ def empty(
     return _finished(np.empty(_size(shape, "empty"), dtype), requires_grad, device)
 
 
+@names_its_errors
 def zeros(
     shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -102,6 +107,7 @@ def zeros(
     return _finished(np.zeros(_size(shape, "zeros"), dtype), requires_grad, device)
 
 
+@names_its_errors
 def ones(
     shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -109,6 +115,7 @@ def ones(
     return _finished(np.ones(_size(shape, "ones"), dtype), requires_grad, device)
 
 
+@names_its_errors
 def full(
     shape: Any,
     fill_value: complex,
@@ -123,6 +130,7 @@ def full(
     return _finished(array, requires_grad, device)
 
 
+@names_its_errors
 def arange(
     start: float,
     /,
@@ -135,7 +143,7 @@ def arange(
 ) -> Tensor:
     """Numbers from start up to (not including) stop; integers give int64, floats float32."""
     if step == 0:
-        raise ValueError("arange: step is 0.")
+        raise ValueError("arange: step is 0; need another number.")
     first, last = (0, start) if stop is None else (start, stop)
     if dtype is None:
         whole = all(isinstance(v, (int, np.integer)) for v in (first, last, step))
@@ -143,6 +151,7 @@ def arange(
     return _finished(np.arange(first, last, step, dtype=dtype), requires_grad, device)
 
 
+@names_its_errors
 def linspace(
     start: float,
     stop: float,
@@ -158,6 +167,7 @@ def linspace(
     return _finished(np.linspace(start, stop, num, endpoint, dtype=dtype), requires_grad, device)
 
 
+@names_its_errors
 def eye(
     n_rows: int,
     n_cols: int | None = None,

@@ -215,6 +215,17 @@ def _walk(walk: _Pass, seeds: Sequence[tuple[Node | Tensor, Any]]) -> None:
         walk.finish_leaves()
 
 
+def _tensors(role: str, values: Any) -> tuple[Tensor, ...]:
+    """One tensor, or an iterable of them, as a tuple."""
+    if isinstance(values, Tensor):
+        return (values,)
+    found = tuple(values) if hasattr(values, "__iter__") else (values,)
+    for value in found:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"grad: an {role} is a {type(value).__name__}; need tensors.")
+    return found
+
+
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
@@ -228,8 +239,7 @@ def grad(
     Only the part of the graph between the two is walked. Arguments as for backward. An input that
     the outputs do not depend on raises RuntimeError, or gives None with allow_unused.
     """
-    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outputs, inputs = _tensors("output", outputs), _tensors("input", inputs)
     if grad_outputs is None or isinstance(grad_outputs, Tensor):
         grad_outputs = (grad_outputs,) * len(outputs) if grad_outputs is None else (grad_outputs,)
     if len(grad_outputs) != len(outputs):

@@ -46,6 +46,8 @@ class Hooks:
         self._numbers = itertools.count()
 
     def add(self, hook: Hook) -> HookHandle:
+        if not callable(hook):
+            raise TypeError(f"register_hook: hook is {hook!r}; need a function of the gradient.")
         number = next(self._numbers)
         self.functions[number] = hook
         return HookHandle(self.functions, number)

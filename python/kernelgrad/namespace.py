@@ -11,6 +11,7 @@ import numpy as np
 
 from kernelgrad import ops
 from kernelgrad.creation import asarray
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, make_tensor
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -70,6 +71,7 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
     return ops.broadcast_arrays(*[asarray(a) for a in arrays])
 
 
+@names_its_errors
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The values along an axis in order."""
     order = argsort(x, axis=axis, descending=descending, stable=stable)
@@ -77,6 +79,7 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
     return result
 
 
+@names_its_errors
 def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """The numbers that put the values along an axis in order."""
     values = asarray(x)._data

@@ -61,7 +61,9 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
     try:
         structure = flattener.flatten(state, ())
     except RecursionError:
-        raise ValueError("save: the state contains itself or is nested too deeply.") from None
+        raise ValueError(
+            "save: the state contains itself or is nested too deeply; flatten it."
+        ) from None
     metadata = {
         _VERSION_KEY: str(FORMAT_VERSION),
         _STRUCTURE_KEY: json.dumps(structure, ensure_ascii=False, allow_nan=False),

@@ -105,7 +105,7 @@ class Tensor(_Methods):
 
     def __len__(self) -> int:
         if self._data.ndim == 0:
-            raise TypeError("len: a 0-d tensor has no length.")
+            raise TypeError("len: a 0-d tensor has no length; use .item() for its value.")
         return len(self._data)
 
     __hash__ = object.__hash__
@@ -181,7 +181,8 @@ class Tensor(_Methods):
     def _own_hooks(self, what: str) -> Hooks:
         if not self._requires_grad:
             raise RuntimeError(
-                f"{what}: the tensor does not require grad, so no gradient will reach it."
+                f"{what}: the tensor does not require grad, so no gradient will reach it; set "
+                "requires_grad first."
             )
         owner = self if self._node is None else self._node
         hooks = owner._hooks

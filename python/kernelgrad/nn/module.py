@@ -91,7 +91,9 @@ class Module:
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Keep a tensor that is not trained; a persistent one is part of the state."""
         if not name.isidentifier() or hasattr(self, name):
-            raise ValueError(f"register_buffer: name {name!r} is taken or not an identifier.")
+            raise ValueError(
+                f"register_buffer: name {name!r} is taken or not an identifier; choose another."
+            )
         self._own_dict("_buffer_names")[name] = persistent
         setattr(self, name, tensor)
 

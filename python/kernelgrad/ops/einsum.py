@@ -23,7 +23,8 @@ def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
     terms = inputs.split(",")
     if len(terms) != len(operands):
         raise ValueError(
-            f"einsum: {subscripts!r} names {len(terms)} operands but {len(operands)} were given."
+            f"einsum: {subscripts!r} names {len(terms)} operands but {len(operands)} were given; "
+            "need as many."
         )
     free = [letter for letter in _LETTERS if letter not in subscripts]
     widest = max(
@@ -37,7 +38,8 @@ def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
             terms[i] = term.replace("...", batch[len(batch) - count :] if count > 0 else "")
         if len(terms[i]) != a.ndim or (not terms[i].isalpha() and terms[i]):
             raise ValueError(
-                f"einsum: term {term!r} does not fit operand {i} of shape {tuple(a.shape)}."
+                f"einsum: term {term!r} does not fit operand {i} of shape {tuple(a.shape)}; need "
+                "a letter for each axis."
             )
     if arrow:
         output = output.replace("...", batch)
@@ -46,7 +48,8 @@ def _parse(subscripts: str, operands: list[Any]) -> tuple[list[str], str]:
         output = batch + "".join(sorted(c for c in counts if counts[c] == 1 and c not in batch))
     if len(set(output)) != len(output) or not set(output) <= set("".join(terms)):
         raise ValueError(
-            f"einsum: the result {output!r} repeats a letter or names one that no operand has."
+            f"einsum: the result {output!r} repeats a letter or names one that no operand has; "
+            "need each once."
         )
     return terms, output
 
@@ -86,7 +89,9 @@ def _contract(a: Any, first: str, b: Any, second: str, keep: set[str]) -> tuple[
     for term, array in ((first, a), (second, b)):
         for letter, size in zip(term, array.shape, strict=True):
             if sizes.setdefault(letter, size) not in (size, 1) and size != 1:
-                raise ValueError(f"einsum: axis {letter!r} has sizes {sizes[letter]} and {size}.")
+                raise ValueError(
+                    f"einsum: axis {letter!r} has sizes {sizes[letter]} and {size}; need one size."
+                )
             sizes[letter] = max(sizes[letter], size) if size != 0 else 0
     shared = [letter for letter in first if letter in second]
     batch = [letter for letter in shared if letter in keep]

@@ -11,6 +11,7 @@ from numpy import ndarray
 from kernelgrad.autograd import record, record_view, records
 from kernelgrad.ops.promotion import astype
 from kernelgrad.ops.shape import broadcast_to, reshape
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, make_tensor, shares_memory, to_array
 
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
@@ -50,6 +51,7 @@ def _getitem_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (_scatter(grad_out, shape, key),)
 
 
+@names_its_errors
 def getitem(a: Any, key: Any) -> Any:
     """a[key], with NumPy's rules for every kind of key."""
     if not isinstance(a, Tensor):
@@ -131,6 +133,7 @@ def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
         )
 
 
+@names_its_errors
 def setitem(a: Tensor, key: Any, value: Any) -> None:
     """a[key] = value, in place; recorded if the tensor or the value requires grad."""
     recorded = records(a, value)
@@ -139,7 +142,10 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
     if recorded and isinstance(value, Tensor) and value._requires_grad and value.dtype != a.dtype:
         value = astype(value, a.dtype)
     if recorded and a._data.dtype.kind != "f":
-        raise TypeError(f"setitem: a tensor of {a.dtype} cannot take a value that requires grad.")
+        raise TypeError(
+            f"setitem: a tensor of {a.dtype} cannot take a value that requires grad; convert the "
+            "tensor or detach the value."
+        )
     if recorded and not _is_basic(key):
         key = _own_copy(key)
     raw = value._data if isinstance(value, Tensor) else to_array(value, "setitem")
@@ -166,10 +172,13 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
             raise ValueError(f"take: x has {a.ndim} axes; axis is needed unless there is one.")
         axis = 0
     if not -a.ndim <= axis < a.ndim:
-        raise IndexError(f"take: axis {axis} of an array with {a.ndim} axes.")
+        raise IndexError(
+            f"take: axis {axis} of an array with {a.ndim} axes; need {-a.ndim} <= axis < {a.ndim}."
+        )
     return getitem(a, (slice(None),) * (axis % a.ndim) + (index,))
 
 
+@names_its_errors
 def take_along_axis(a: Any, indices: Any, axis: int = -1) -> Any:
     """For each place of `indices`, the element of its line along the axis with that number."""
     index = indices._data if isinstance(indices, Tensor) else to_array(indices, "take_along_axis")
@@ -177,7 +186,7 @@ def take_along_axis(a: Any, indices: Any, axis: int = -1) -> Any:
         raise ValueError(
             f"take_along_axis: indices have {index.ndim} axes and x has {a.ndim}; need as many."
         )
-    axis %= a.ndim
+    (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
     shape = list(
         np.broadcast_shapes(
             *[[n if i != axis else 1 for i, n in enumerate(v.shape)] for v in (a, index)]

@@ -10,6 +10,7 @@ import numpy as np
 from kernelgrad.autograd import edge, is_grad_enabled, record
 from kernelgrad.ops.promotion import cast, result_dtype
 from kernelgrad.ops.shape import expand_dims, reshape
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tape import make_node
 from kernelgrad.tensor import Tensor, make_tensor, share_memory, to_array
 
@@ -24,6 +25,7 @@ def _concat_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return tuple(grads)
 
 
+@names_its_errors
 def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """Arrays joined along an axis that they have; axis None joins them flattened."""
     parts = [a if isinstance(a, (Tensor, np.ndarray)) else to_array(a, "concat") for a in arrays]
@@ -39,13 +41,16 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
         out = np.concatenate([a._data if isinstance(a, Tensor) else a for a in parts], axis)
     except ValueError:
         shapes = ", ".join(str(tuple(a.shape)) for a in parts)
-        raise ValueError(f"concat: shapes {shapes} do not join along axis {axis}.") from None
+        raise ValueError(
+            f"concat: shapes {shapes} do not join along axis {axis}; the other sizes must agree."
+        ) from None
     if not any(isinstance(a, Tensor) for a in parts):
         return out
     axis %= out.ndim
     return record(out, _concat_vjp, parts, (axis, [a.shape[axis] for a in parts]))
 
 
+@names_its_errors
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
     shapes = {tuple(np.shape(a)) if not isinstance(a, Tensor) else a.shape for a in arrays}
@@ -78,11 +83,14 @@ def _split_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     )
 
 
+@names_its_errors
 def split(a: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """Views of a in `sections` equal parts, or cut before the given places (as NumPy's split)."""
     x = a._data if isinstance(a, Tensor) else to_array(a, "split")
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"split: axis {axis} of an array with {x.ndim} axes.")
+        raise ValueError(
+            f"split: axis {axis} of an array with {x.ndim} axes; need an axis that it has."
+        )
     if isinstance(sections, int) and (sections < 1 or x.shape[axis] % sections):
         raise ValueError(
             f"split: {x.shape[axis]} elements do not fall into {sections} equal parts; "
@@ -105,6 +113,7 @@ def split(a: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     return parts
 
 
+@names_its_errors
 def unstack(a: Any, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis."""
     from kernelgrad.ops.shape import squeeze

@@ -219,7 +219,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     of_b = tuple([i % b.ndim for i in of_b])
     sizes_a, sizes_b = [a.shape[i] for i in of_a], [b.shape[i] for i in of_b]
     if sizes_a != sizes_b:
-        raise ValueError(f"tensordot: summed sizes differ: {sizes_a} of a, {sizes_b} of b.")
+        raise ValueError(
+            f"tensordot: summed sizes differ: {sizes_a} of a, {sizes_b} of b; need the same."
+        )
     free_a = tuple([i for i in range(a.ndim) if i not in of_a])
     free_b = tuple([i for i in range(b.ndim) if i not in of_b])
     summed = math.prod(sizes_a)

@@ -49,12 +49,14 @@ def _in_place(op: Any) -> Any:
         result = op(before, other)
         if result.shape != self.shape:
             raise ValueError(
-                f"{name}: the result has shape {result.shape}, the tensor {self.shape}."
+                f"{name}: the result has shape {result.shape}, the tensor {self.shape}; need the "
+                "same."
             )
         if result.dtype != self.dtype:
             if not np.can_cast(result.dtype, self.dtype, "same_kind"):
                 raise TypeError(
-                    f"{name}: a result of {result.dtype} cannot be stored in {self.dtype}."
+                    f"{name}: a result of {result.dtype} cannot be stored in {self.dtype}; "
+                    "convert the tensor first."
                 )
             result = astype(result, self.dtype)
         self._data[...] = result._data

@@ -121,7 +121,9 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
     else:
         unsupported = set(options)
     if unsupported:
-        raise TypeError(f"{name}: {', '.join(sorted(unsupported))} cannot be used with tensors.")
+        raise TypeError(
+            f"{name}: {', '.join(sorted(unsupported))} cannot be used with tensors; leave it out."
+        )
     if isinstance(out, np.ndarray) and records(*inputs):
         raise RuntimeError(
             f"{name}: out is a NumPy array but an input requires grad, and the result "
@@ -255,7 +257,10 @@ def array_function(self: Tensor, function: Any, types: Any, args: Any, options: 
     except TypeError as error:
         if "keyword argument" not in str(error) and "positional argument" not in str(error):
             raise
-        raise TypeError(f"{name}: these arguments cannot be used with tensors ({error}).") from None
+        raise TypeError(
+            f"{name}: these arguments cannot be used with tensors ({error}); see the kg function "
+            "of that name."
+        ) from None
     return make_tensor(result) if isinstance(result, np.ndarray) else result
 
 

@@ -14,6 +14,7 @@ from kernelgrad.autograd import is_grad_enabled, record
 from kernelgrad.ops.arithmetic import divide, multiply, sqrt, subtract
 from kernelgrad.ops.promotion import astype, floating
 from kernelgrad.ops.shape import broadcast_to, permute_dims, reshape
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tape import OUTPUT, Rule, make_node, saves
 from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor, to_array
 
@@ -165,6 +166,7 @@ def std(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
     return sqrt(var(a, axis, correction, keepdims))
 
 
+@names_its_errors
 def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The product. For a gradient it multiplies in pairs, so that zeros need no division."""
     x = a._data if isinstance(a, Tensor) else to_array(a, "prod")
@@ -174,7 +176,7 @@ def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     from kernelgrad.ops.joining import concat
 
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple([i % x.ndim for i in axes])
+    axes = np.lib.array_utils.normalize_axis_tuple(axes, x.ndim)
     shape = (
         kept_shape(x.shape, axes)
         if keepdims
@@ -209,7 +211,7 @@ def _unrecorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return make_tensor(out) if isinstance(a, Tensor) else out
 
     op.__name__ = op.__qualname__ = name
-    return op
+    return names_its_errors(op)
 
 
 argmax = _unrecorded("argmax", np.argmax)
@@ -226,6 +228,7 @@ def _cumulative_sum_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...
     return (flip(cumulative_sum(flip(grad_out, axis), axis), axis),)
 
 
+@names_its_errors
 def cumulative_sum(a: Any, axis: int | None = None) -> Any:
     """Running sums along an axis, which may be left out in one dimension."""
     x = a._data if isinstance(a, Tensor) else to_array(a, "cumulative_sum")

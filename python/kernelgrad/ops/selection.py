@@ -11,6 +11,7 @@ from kernelgrad.ops.arithmetic import multiply
 from kernelgrad.ops.pointwise import binary
 from kernelgrad.ops.promotion import promote
 from kernelgrad.ops.reduction import sum_to
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, to_array
 
 
@@ -25,6 +26,7 @@ def _where_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return grad_a, grad_b
 
 
+@names_its_errors
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, b elsewhere; all three broadcast."""
     chosen = _values(condition)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from kernelgrad.autograd import record, record_view
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, to_array
 
 
@@ -24,6 +25,8 @@ def reshape(a: Any, shape: Any, copy: bool | None = None) -> Any:
     """The elements in row-major order under another shape; one size may be -1."""
     x = _raw("reshape", a)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if shape and min(shape) < -1:  # NumPy takes any negative size for -1
+        raise ValueError(f"reshape: shape {shape} has a size below -1; need 0 or more, or one -1.")
     if copy:
         x = x.copy()
     try:
@@ -33,7 +36,10 @@ def reshape(a: Any, shape: Any, copy: bool | None = None) -> Any:
             f"reshape: shape {x.shape} has {x.size} elements; they do not fill {shape}."
         ) from None
     if copy is False and not np.may_share_memory(out, x):
-        raise ValueError("reshape: copy=False, but this shape needs a copy of the strided memory.")
+        raise ValueError(
+            "reshape: copy=False, but this shape needs a copy of the strided memory; leave copy "
+            "out."
+        )
     if not isinstance(a, Tensor):
         return out
     if copy:
@@ -75,12 +81,14 @@ def matrix_transpose(a: Any) -> Any:
     return swapaxes(a, -1, -2)
 
 
+@names_its_errors
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     axes = list(range(a.ndim))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return permute_dims(a, tuple(axes))
 
 
+@names_its_errors
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """Axes moved to other places, the rest in their order."""
     order = np.lib.array_utils.normalize_axis_tuple
@@ -101,6 +109,7 @@ def _broadcast_to_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (sum_to(grad_out, saved[0]),)
 
 
+@names_its_errors
 def broadcast_to(a: Any, shape: Any) -> Any:
     """A read-only view repeated along new axes and axes of size 1."""
     x = _raw("broadcast_to", a)
@@ -108,11 +117,13 @@ def broadcast_to(a: Any, shape: Any) -> Any:
     return record_view(out, _broadcast_to_vjp, a, (x.shape,)) if isinstance(a, Tensor) else out
 
 
+@names_its_errors
 def broadcast_arrays(*arrays: Any) -> list[Any]:
     shape = np.broadcast_shapes(*[a.shape for a in arrays])
     return [broadcast_to(a, shape) for a in arrays]
 
 
+@names_its_errors
 def expand_dims(a: Any, axis: Any) -> Any:
     """New axes of size 1 at the given places of the result."""
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -122,6 +133,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
     return reshape(a, tuple([1 if i in places else next(sizes) for i in range(ndim)]))
 
 
+@names_its_errors
 def squeeze(a: Any, axis: Any = None) -> Any:
     """Axes of size 1 taken away: those named, or all."""
     if axis is None:
@@ -133,6 +145,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return reshape(a, tuple([n for i, n in enumerate(a.shape) if i not in places]))
 
 
+@names_its_errors
 def flatten(a: Any, start_axis: int = 0, end_axis: int = -1) -> Any:
     """The axes from start to end (included) as one."""
     if a.ndim == 0:
@@ -141,7 +154,7 @@ def flatten(a: Any, start_axis: int = 0, end_axis: int = -1) -> Any:
         (start_axis, end_axis), a.ndim, "axis", True
     )
     if start > end:
-        raise ValueError(f"flatten: start_axis {start} comes after end_axis {end}.")
+        raise ValueError(f"flatten: start_axis {start} comes after end_axis {end}; need it before.")
     shape = a.shape
     return reshape(a, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
@@ -150,6 +163,7 @@ def _flip_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (flip(grad_out, saved[0]),)
 
 
+@names_its_errors
 def flip(a: Any, axis: Any = None) -> Any:
     """The order reversed along axes: all, or those given."""
     x = _raw("flip", a)
@@ -163,6 +177,7 @@ def _roll_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (roll(grad_out, back, axis),)
 
 
+@names_its_errors
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """Elements moved along axes, those that fall off coming in again at the other end."""
     x = _raw("roll", a)
@@ -170,6 +185,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return record(out, _roll_vjp, (a,), (shift, axis)) if isinstance(a, Tensor) else out
 
 
+@names_its_errors
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element (of an axis, or of the flattened array) several times in succession."""
     from kernelgrad.ops.indexing import take
@@ -190,6 +206,7 @@ def _tile_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (reshape(total, shape),)
 
 
+@names_its_errors
 def tile(a: Any, repetitions: Any) -> Any:
     """The whole array several times along each axis."""
     x = _raw("tile", a)

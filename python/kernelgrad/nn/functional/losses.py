@@ -96,9 +96,12 @@ def binary_cross_entropy_with_logits(
 def _weighted(op: str, losses: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return losses
-    if np.broadcast_shapes(weight.shape, losses.shape) != losses.shape:
+    # Trailing sizes must be those of the losses, or 1: the weight may not widen them.
+    pairs = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
+    if weight.ndim > losses.ndim or any(n not in (1, wanted) for n, wanted in pairs):
         raise ValueError(
-            f"{op}: weight {weight.shape} does not broadcast to the losses {losses.shape}."
+            f"{op}: weight {weight.shape} does not broadcast to the losses {losses.shape}; "
+            "reshape it."
         )
     weighted: Tensor = ops.multiply(losses, weight)
     return weighted
