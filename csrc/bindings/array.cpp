@@ -248,9 +248,7 @@ Output::Output(py::handle out, const char* op, DType dtype, std::span<const std:
     raise_value_error(op, "out has shape " + std::string(py::str(out.attr("shape"))) + "; need " +
                               shape_string(sizes) + ".");
   }
-  if (!is_writeable(out)) {
-    raise_value_error(op, "out is read-only; pass a writable array.");
-  }
+  if (!is_writeable(out)) raise_value_error(op, "out is read-only.");
   if (repeats_elements(out)) {
     raise_value_error(op, "out has several elements at one address; pass an array of its own.");
   }
