@@ -1,7 +1,7 @@
 // Matrix product: batches and the choice of path, a function of shape and layout alone.
 //
 //   strips   A is read in place; B too, or packed strip by strip: small, flat and batched products.
-//   blocked  gemm.h: B, and A unless it is read well in place, are packed whole first.
+//   blocked  gemm.h: both are packed.
 //
 // Tried      Packing A as well for small products: 64^3 4 % slower, 128^3 3 %, 256^3 1 %; packing
 //            B where its strips fit the first-level cache in place: 64^3 6 % slower, 96^3 4 %
@@ -80,16 +80,16 @@ bool strip_stays_cached(std::int64_t k, std::int64_t row_stride) {
 
 template <class T>
 StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
-  constexpr std::int64_t kItem = sizeof(T), kStripBytes = 192 << 10;
-  constexpr std::int64_t kTallRows = 336;
+  constexpr std::int64_t kItem = sizeof(T), kStripBytes = 160 << 10;
   StripsPlan plan;
   if (s.is_empty()) {
     plan.apply = true;
     return plan;
   }
-  const bool a_fits = s.a_column == 1 || s.m * s.k * kItem <= (64 << 10);
+  const std::int64_t a_bytes = s.m * s.k * kItem;
+  const bool a_fits = a_bytes <= (s.a_column == 1 ? 160 << 10 : 64 << 10);
   plan.pack_b = s.b_column != 1 || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(s.k, s.b_row));
-  plan.apply = a_fits && (!plan.pack_b || s.m <= kTallRows);
+  plan.apply = a_fits || (s.a_column == 1 && !plan.pack_b);
   if (!plan.apply) return plan;
 
   const std::int64_t k = std::max<std::int64_t>(s.k, 1);
@@ -144,16 +144,10 @@ void strip(const GemmKernels<T>& kernels, const StripsPlan& plan, const Shape& s
 // --- blocked ---
 
 template <class T>
-bool a_stays_in_place(const Shape& s) {
-  return s.a_column == 1 && s.m * s.k * static_cast<std::int64_t>(sizeof(T)) <= (1 << 20);
-}
-
-template <class T>
 void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
              Workspace& workspace) {
   gemm<T>(
-      kernels, plan_gemm(kernels, s.m, s.n, s.k, a_stays_in_place<T>(s)),
-      GemmInPlace<T>{x.a, s.a_row, s.a_column},
+      kernels, plan_gemm(kernels, s.m, s.n, s.k),
       [&](std::int64_t row, std::int64_t rows, std::int64_t p, std::int64_t depth, T* panels) {
         kernels.pack_a(rows, depth, x.a + row * s.a_row + p * s.a_column, s.a_row, s.a_column,
                        panels);
@@ -224,10 +218,9 @@ std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
   const Shape s(a, b);
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
-    return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k, a_stays_in_place<T>(s)));
+    return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k));
   }
-  const std::int64_t most = std::min<std::int64_t>(num_threads(), Slots::kMost);
-  return plan.slot_bytes * static_cast<std::size_t>(std::min(most, plan.tasks));
+  return plan.slot_bytes * Slots::wanted(plan.tasks);
 }
 
 }  // namespace

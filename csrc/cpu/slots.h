@@ -8,11 +8,19 @@
 #include <cstdint>
 #include <thread>
 
+#include "common/thread_pool.h"
+
 namespace kernelgrad::cpu {
 
 class Slots {
  public:
   static constexpr int kMost = 64;
+
+  // How many of at most `tasks` slots are worth having.
+  static std::size_t wanted(std::int64_t tasks) {
+    const std::int64_t threads = num_threads() < kMost ? num_threads() : kMost;
+    return static_cast<std::size_t>(threads < tasks ? threads : tasks);
+  }
 
   // As many slots as fit in `bytes`, at least one unless slot_bytes is 0.
   Slots(std::byte* memory, std::size_t bytes, std::size_t slot_bytes)
