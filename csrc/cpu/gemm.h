@@ -2,10 +2,9 @@
 // matrices, conv2d patches of an image. ISA-free; the arithmetic is in gemm_ukernel.cpp.
 //
 // Loops (outermost first): nc columns of B, kc of the sum, a slab of rows; within these all panels
-// are packed, then blocks of mc x 'chunk' of C are computed, both as parallel tasks. Where all rows
-// make one block, nobody shares panels of B: each task packs its own, which stay in its cache. The
-// length of the sums' pieces (kc) depends on k and the ISA level only, so results do not depend on
-// caches or threads.
+// are packed, then blocks of mc x 'chunk' of C are computed, both as parallel tasks. The length of
+// the sums' pieces (kc) depends on k and the ISA level only, so results do not depend on caches or
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +13,6 @@
 #include "common/tensor_view.h"
 #include "common/thread_pool.h"
 #include "cpu/gemm_ukernel.h"
-#include "cpu/slots.h"
 
 namespace kernelgrad::cpu {
 
@@ -46,38 +44,27 @@ struct GemmPlan {
   std::int64_t chunk;  // columns of one task
   std::int64_t slab;   // rows packed at a time, a multiple of mc
   std::int64_t nc;     // columns packed at a time, a multiple of chunk
-  bool b_by_task;      // there is one block of rows: each task packs its chunk of B in a slot
 };
 
 template <class T>
 GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k) {
   constexpr std::int64_t kBlockBytes = 256 << 10;  // of A, for the second-level cache
-  constexpr std::int64_t kSlotBytes = 160 << 10;   // of B beside such a block
   constexpr std::int64_t kSlabBytes = 8 << 20;     // of A and of B, for the last-level cache
   constexpr std::int64_t kChunk = 256;
-  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0, false};
+  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
   if (m == 0 || n == 0) return plan;
   if (k > 0) plan.kc = equal_pieces(k, kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
   plan.mc = equal_pieces(m, kBlockBytes / row_bytes, kernels.mr);
   plan.slab = equal_pieces(m, kSlabBytes / row_bytes, plan.mc);
-  plan.b_by_task = plan.mc >= m;
-  plan.chunk = equal_pieces(n, plan.b_by_task ? kSlotBytes / row_bytes : kChunk, kernels.nr);
-  plan.nc = plan.b_by_task ? round_up(n, plan.chunk)
-                           : equal_pieces(n, kSlabBytes / row_bytes, plan.chunk);
+  plan.chunk = equal_pieces(n, kChunk, kernels.nr);
+  plan.nc = equal_pieces(n, kSlabBytes / row_bytes, plan.chunk);
   return plan;
 }
 
 template <class T>
-std::size_t gemm_slot_bytes(const GemmPlan& plan) {
-  return static_cast<std::size_t>(round_up(plan.chunk * plan.kc * std::int64_t{sizeof(T)}, 64));
-}
-
-template <class T>
 std::size_t gemm_workspace_bytes(const GemmPlan& plan) {
-  const auto slab = static_cast<std::size_t>(plan.slab * plan.kc) * sizeof(T);
-  if (plan.b_by_task) return slab + Slots::wanted(ceil_div(plan.n, plan.chunk)) * gemm_slot_bytes<T>(plan) + 64;
-  return slab + static_cast<std::size_t>(plan.nc * plan.kc) * sizeof(T) + 64;
+  return static_cast<std::size_t>((plan.slab + plan.nc) * plan.kc) * sizeof(T) + 64;
 }
 
 // Computes one block whose sums are finished if `last`; then the epilogue is applied. Its first row
@@ -108,13 +95,10 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
           const PackB& pack_b, T* c, std::int64_t c_row, const GemmEpilogue<T>& epilogue,
           Workspace& workspace) {
   const auto least = [](std::int64_t x, std::int64_t y) { return x < y ? x : y; };
-  const auto [m, n, k, kc, mc, chunk, slab, nc, b_by_task] = plan;
+  const auto [m, n, k, kc, mc, chunk, slab, nc] = plan;
   if (m == 0 || n == 0) return;
-  T* const packed_a = reinterpret_cast<T*>(workspace.ptr);
-  const std::int64_t a_bytes = round_up(slab * kc * std::int64_t{sizeof(T)}, 64);
-  std::byte* const rest = workspace.ptr + a_bytes;
-  T* const packed_b = reinterpret_cast<T*>(rest);
-  Slots slots(rest, workspace.bytes - static_cast<std::size_t>(a_bytes), gemm_slot_bytes<T>(plan));
+  T* const packed_b = reinterpret_cast<T*>(workspace.ptr);
+  T* const packed_a = packed_b + round_up(nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
 
   for (std::int64_t j0 = 0; j0 < n; j0 += nc) {
     const std::int64_t width = least(nc, n - j0), chunks = ceil_div(width, chunk);
@@ -123,8 +107,7 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
       const std::int64_t depth = least(kc, k - p);
       for (std::int64_t i0 = 0; i0 < m; i0 += slab) {
         const std::int64_t height = least(slab, m - i0), blocks = ceil_div(height, mc);
-        const std::int64_t b_tasks = b_by_task || i0 > 0 ? 0 : chunks;
-        parallel_for(blocks + b_tasks, [&](std::int64_t task) {
+        parallel_for(blocks + (i0 == 0 ? chunks : 0), [&](std::int64_t task) {
           if (task < blocks) {
             const std::int64_t i = task * mc;
             pack_a(i0 + i, least(mc, height - i), p, depth, packed_a + i * depth);
@@ -133,24 +116,17 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
             pack_b(j0 + j, least(chunk, width - j), p, depth, packed_b + j * depth);
           }
         });
-        const auto compute = [&](std::int64_t i, std::int64_t j, const T* panels) {
+        parallel_for(blocks * chunks, [&](std::int64_t task) {
+          const std::int64_t i = task / chunks * mc, j = task % chunks * chunk;
           GemmBlock<T> block{};
           block.m = least(mc, height - i), block.n = least(chunk, width - j), block.k = depth;
           block.a = packed_a + i * depth;
           block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * depth;
-          block.b = panels;
+          block.b = packed_b + j * depth;
           block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
           block.c = c + (i0 + i) * c_row + j0 + j, block.c_row = c_row;
           block.accumulate = p > 0;
           compute_block(kernels, block, i0 + i, j0 + j, p + depth == k, epilogue);
-        };
-        parallel_for(blocks * chunks, [&](std::int64_t task) {
-          const std::int64_t i = task / chunks * mc, j = task % chunks * chunk;
-          if (!b_by_task) return compute(i, j, packed_b + j * depth);
-          const Slots::Lease slot(slots);
-          T* const panels = reinterpret_cast<T*>(slot.memory());
-          pack_b(j0 + j, least(chunk, width - j), p, depth, panels);
-          compute(i, j, panels);
         });
       }
       p += depth;
