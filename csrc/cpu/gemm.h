@@ -3,7 +3,7 @@
 //
 // Loops (outermost first): nc columns of B, kc of the sum, a slab of rows; within these all panels
 // are packed, then blocks of mc x 'chunk' of C are computed, both as parallel tasks. The length of
-// the sums' pieces (kc) depends on shape and ISA level only, so results do not depend on caches or
+// the sums' pieces (kc) depends on k and the ISA level only, so results do not depend on caches or
 // threads.
 #pragma once
 
@@ -44,29 +44,27 @@ struct GemmPlan {
   std::int64_t chunk;  // columns of one task
   std::int64_t slab;   // rows packed at a time, a multiple of mc
   std::int64_t nc;     // columns packed at a time, a multiple of chunk
-  bool a_in_place;     // A is not packed
 };
 
 template <class T>
-GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k,
-                   bool a_in_place = false) {
-  constexpr std::int64_t kBlockBytes = 256 << 10;   // of A, for the second-level cache
-  constexpr std::int64_t kSlabBytes = 8 << 20;      // of A and of B, for the last-level cache
+GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k) {
+  constexpr std::int64_t kBlockBytes = 256 << 10;  // of A, for the second-level cache
+  constexpr std::int64_t kSlabBytes = 8 << 20;     // of A and of B, for the last-level cache
   constexpr std::int64_t kChunk = 256;
-  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0, a_in_place};
+  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
   if (m == 0 || n == 0) return plan;
   if (k > 0) plan.kc = equal_pieces(k, kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
   plan.mc = equal_pieces(m, kBlockBytes / row_bytes, kernels.mr);
-  plan.chunk = equal_pieces(n, kChunk, kernels.nr);
   plan.slab = equal_pieces(m, kSlabBytes / row_bytes, plan.mc);
+  plan.chunk = equal_pieces(n, kChunk, kernels.nr);
   plan.nc = equal_pieces(n, kSlabBytes / row_bytes, plan.chunk);
   return plan;
 }
 
 template <class T>
 std::size_t gemm_workspace_bytes(const GemmPlan& plan) {
-  return static_cast<std::size_t>(((plan.a_in_place ? 0 : plan.slab) + plan.nc) * plan.kc) * sizeof(T) + 64;
+  return static_cast<std::size_t>((plan.slab + plan.nc) * plan.kc) * sizeof(T) + 64;
 }
 
 // Computes one block whose sums are finished if `last`; then the epilogue is applied. Its first row
@@ -89,22 +87,15 @@ void compute_block(const GemmKernels<T>& kernels, GemmBlock<T>& block, std::int6
   }
 }
 
-// A for plan.a_in_place: element (i, p) is data[i * row + p * column].
-template <class T>
-struct GemmInPlace {
-  const T* data = nullptr;
-  std::int64_t row = 0, column = 0;
-};
-
 // pack_a(row, rows, p, depth, panels) and pack_b(column, columns, p, depth, panels) write the panels
 // of A(row.., p..) and B(p.., column..) as gemm_ukernel.h lays them out; they run concurrently.
 // Every C(i, j) = c[i * c_row + j] is overwritten.
 template <class T, class PackA, class PackB>
-void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const GemmInPlace<T>& a,
-          const PackA& pack_a, const PackB& pack_b, T* c, std::int64_t c_row,
-          const GemmEpilogue<T>& epilogue, Workspace& workspace) {
+void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack_a,
+          const PackB& pack_b, T* c, std::int64_t c_row, const GemmEpilogue<T>& epilogue,
+          Workspace& workspace) {
   const auto least = [](std::int64_t x, std::int64_t y) { return x < y ? x : y; };
-  const auto [m, n, k, kc, mc, chunk, slab, nc, a_in_place] = plan;
+  const auto [m, n, k, kc, mc, chunk, slab, nc] = plan;
   if (m == 0 || n == 0) return;
   T* const packed_b = reinterpret_cast<T*>(workspace.ptr);
   T* const packed_a = packed_b + round_up(nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
@@ -116,13 +107,12 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const GemmInPlace
       const std::int64_t depth = least(kc, k - p);
       for (std::int64_t i0 = 0; i0 < m; i0 += slab) {
         const std::int64_t height = least(slab, m - i0), blocks = ceil_div(height, mc);
-        const std::int64_t a_tasks = a_in_place ? 0 : blocks, b_tasks = i0 == 0 ? chunks : 0;
-        parallel_for(a_tasks + b_tasks, [&](std::int64_t task) {
-          if (task < a_tasks) {
+        parallel_for(blocks + (i0 == 0 ? chunks : 0), [&](std::int64_t task) {
+          if (task < blocks) {
             const std::int64_t i = task * mc;
             pack_a(i0 + i, least(mc, height - i), p, depth, packed_a + i * depth);
           } else {
-            const std::int64_t j = (task - a_tasks) * chunk;
+            const std::int64_t j = (task - blocks) * chunk;
             pack_b(j0 + j, least(chunk, width - j), p, depth, packed_b + j * depth);
           }
         });
@@ -130,13 +120,8 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const GemmInPlace
           const std::int64_t i = task / chunks * mc, j = task % chunks * chunk;
           GemmBlock<T> block{};
           block.m = least(mc, height - i), block.n = least(chunk, width - j), block.k = depth;
-          if (a_in_place) {
-            block.a = a.data + (i0 + i) * a.row + p * a.column;
-            block.a_row = a.row, block.a_col = a.column, block.a_panel = kernels.mr * a.row;
-          } else {
-            block.a = packed_a + i * depth;
-            block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * depth;
-          }
+          block.a = packed_a + i * depth;
+          block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * depth;
           block.b = packed_b + j * depth;
           block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
           block.c = c + (i0 + i) * c_row + j0 + j, block.c_row = c_row;

@@ -18,6 +18,10 @@ constexpr int kGemmNV = 2;
 template <class T>
 constexpr int kGemmNR = kGemmNV * kLanes<T>;
 
+// Depth of a panel: a panel of B and one of A share the first-level cache.
+template <class T>
+constexpr int kGemmKC = sizeof(T) == 4 ? 384 : 256;
+
 template <class T>
 void pack_a(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
             std::int64_t p_stride, T* panels);

@@ -78,74 +78,149 @@ KERNELGRAD_INLINE void finish(const GemmBlock<T>& block, std::int64_t i, std::in
   });
 }
 
-// One tile at rows i.., columns j.. of the block. kPacked: both operands are packed, so that their
-// strides are constants.
-template <class T, int R, int V, bool kTail, bool kPacked = false>
-void tile(const GemmBlock<T>& block, const T* a, const T* b, std::int64_t i, std::int64_t j,
-          std::int64_t tail) {
-  for (int r = 0; r < R; ++r) __builtin_prefetch(block.c + (i + r) * block.c_row + j, 1);
-  const std::int64_t a_row = kPacked ? 1 : block.a_row, a_col = kPacked ? kGemmMR : block.a_col;
-  const std::int64_t b_row = kPacked ? kGemmNR<T> : block.b_row;
+// Where a tile of the block lies: at row i and column j, with its panels of A and B.
+template <class T>
+struct Place {
+  std::int64_t i, j;
+  const T *a, *b;
+  std::int64_t b_row;
+};
+
+// What is known of a tile when it is compiled.
+enum class Operands {
+  strided,       // nothing
+  packed,        // both are packed: constant strides
+  packing,       // B is strided, and its rows are packed on the way
+  packing_both,  // the same, with A packed
+};
+
+template <class T, int R, int V, bool kTail, Operands kOperands = Operands::strided>
+void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr) {
+  constexpr bool kPacking = kOperands == Operands::packing || kOperands == Operands::packing_both;
+  constexpr bool kPackedA = kOperands == Operands::packed || kOperands == Operands::packing_both;
+  constexpr std::int64_t kAhead = 32;  // rows of B, which come from memory
+  for (int r = 0; r < R; ++r) {
+    __builtin_prefetch(block.c + (place.i + r) * block.c_row + place.j, 1);
+  }
+  const std::int64_t a_row = kPackedA ? 1 : block.a_row, a_col = kPackedA ? kGemmMR : block.a_col;
+  const std::int64_t b_row = kOperands == Operands::packed ? kGemmNR<T> : place.b_row;
+  const std::int64_t ahead = kPacking && block.k > kAhead ? kAhead * b_row : 0;
+  const T *a = place.a, *b = place.b;
   Accumulators<T, R, V> acc = {};
   for (std::int64_t p = 0; p < block.k; ++p, a += a_col, b += b_row) {
+    if constexpr (kPacking) {
+      __builtin_prefetch(b + ahead);
+      for (int v = 0; v < V; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
+      panel += kGemmNR<T>;
+    }
     step<T, R, V, kTail>(a, a_row, b, tail, acc);
   }
-  finish<T, R, V, kTail>(block, i, j, tail, acc);
+  finish<T, R, V, kTail>(block, place.i, place.j, tail, acc);
 }
 
 // Turns the rows of an edge tile into a template argument.
 template <class T, int R, int V, bool kTail>
-void tile_of_rows(std::int64_t rows, const GemmBlock<T>& block, const T* a, const T* b,
-                  std::int64_t i, std::int64_t j, std::int64_t tail) {
+void tile_of_rows(std::int64_t rows, const GemmBlock<T>& block, const Place<T>& place,
+                  std::int64_t tail) {
   if constexpr (R > 1) {
-    if (rows < R) return tile_of_rows<T, R - 1, V, kTail>(rows, block, a, b, i, j, tail);
+    if (rows < R) return tile_of_rows<T, R - 1, V, kTail>(rows, block, place, tail);
   }
-  tile<T, R, V, kTail>(block, a, b, i, j, tail);
+  tile<T, R, V, kTail>(block, place, tail);
 }
 
 template <class T>
-void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block, const T* a,
-              const T* b, std::int64_t i, std::int64_t j) {
+void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block,
+              const Place<T>& place) {
   constexpr int L = kLanes<T>, R = kGemmMR;
-  if (columns == 2 * L) return tile_of_rows<T, R, 2, false>(rows, block, a, b, i, j, 0);
-  if (columns > L) return tile_of_rows<T, R, 2, true>(rows, block, a, b, i, j, columns - L);
-  if (columns == L) return tile_of_rows<T, R, 1, false>(rows, block, a, b, i, j, 0);
-  tile_of_rows<T, R, 1, true>(rows, block, a, b, i, j, columns);
+  if (columns == 2 * L) return tile_of_rows<T, R, 2, false>(rows, block, place, 0);
+  if (columns > L) return tile_of_rows<T, R, 2, true>(rows, block, place, columns - L);
+  if (columns == L) return tile_of_rows<T, R, 1, false>(rows, block, place, 0);
+  tile_of_rows<T, R, 1, true>(rows, block, place, columns);
 }
 
-// The panel of B stays in the first-level cache while the panels of A stream past it; meanwhile the
-// next panel of B is brought to the second level, a slice with each tile.
+// Asks for the next panel of packed B, a slice with each tile.
+template <class T>
+class NextPanel {
+ public:
+  NextPanel(const GemmBlock<T>& block, const T* panel)
+      : next_(panel), slice_(kGemmNR<T> * block.k / ((block.m + kGemmMR - 1) / kGemmMR) + kLine) {}
+  void fetch_slice() {
+    for (std::int64_t i = 0; i < slice_; i += kLine) __builtin_prefetch(next_ + i, 0, 2);
+    next_ += slice_;
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64 / sizeof(T);
+  const T* next_;
+  std::int64_t slice_;
+};
+
+// One panel of B (its address and row stride in `place`) against all panels of A.
+template <class T>
+void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> place, bool fetch_next) {
+  constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
+  const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
+  NextPanel<T> next(block, place.b + block.b_panel);
+  for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
+    if (fetch_next) next.fetch_slice();
+    const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
+    if (packed && rows == MR && columns == NR) {
+      tile<T, kGemmMR, kGemmNV, false, Operands::packed>(block, place, 0);
+    } else {
+      any_tile<T>(rows, columns, block, place);
+    }
+  }
+}
+
+// The panel of B stays in the first-level cache while the panels of A stream past it.
+template <class T>
+void run_block(const GemmBlock<T>& block) {
+  constexpr std::int64_t NR = kGemmNR<T>;
+  for (std::int64_t j = 0; j < block.n; j += NR) {
+    const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
+    const bool fetch_next = block.b_row == NR && j + NR < block.n;
+    panel_product<T>(block, columns, {0, j, block.a, block.b + j / NR * block.b_panel, block.b_row},
+                     fetch_next);
+  }
+}
+
+// The same for B of any strides. The first tile packs the panel as it computes, which hides the
+// way from memory; a panel whose rows are not vectors is packed before.
+template <class T>
+void run_packing_block(const GemmBlock<T>& block) {
+  constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
+  alignas(64) T panel[NR * kGemmKC<T>];
+  const bool a_packed = block.a_row == 1 && block.a_col == MR;
+  for (std::int64_t j = 0; j < block.n; j += NR) {
+    const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
+    const T* b = block.b + j * block.b_col;
+    Place<T> rest{0, j, block.a, panel, NR};
+    if (block.b_col == 1 && columns == NR && block.m >= MR) {
+      const auto first = a_packed ? tile<T, kGemmMR, kGemmNV, false, Operands::packing_both>
+                                  : tile<T, kGemmMR, kGemmNV, false, Operands::packing>;
+      first(block, {0, j, block.a, b, block.b_row}, 0, panel);
+      rest.i = MR, rest.a += block.a_panel;
+    } else {
+      pack_b<T>(columns, block.k, b, block.b_col, block.b_row, panel);
+    }
+    panel_product<T>(block, columns, rest, false);
+  }
+}
+
 template <class T>
 void block(const GemmBlock<T>& block) {
-  constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
-  constexpr std::int64_t kLine = 64 / sizeof(T);
-  const bool packed = block.a_row == 1 && block.a_col == MR && block.b_row == NR;
-  const std::int64_t slice = block.b_row == NR ? (NR * block.k / kLine / ((block.m + MR - 1) / MR) + 1) * kLine : 0;
-  const T* b = block.b;
-  for (std::int64_t j = 0; j < block.n; j += NR, b += block.b_panel) {
-    const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
-    const T* a = block.a;
-    const T* ahead = b + block.b_panel;
-    for (std::int64_t i = 0; i < block.m; i += MR, a += block.a_panel) {
-      if (j + NR < block.n) {
-        for (std::int64_t line = 0; line < slice; line += kLine) __builtin_prefetch(ahead + line, 0, 2);
-        ahead += slice;
-      }
-      const std::int64_t rows = block.m - i < MR ? block.m - i : MR;
-      if (packed && rows == MR && columns == NR) {
-        tile<T, kGemmMR, kGemmNV, false, true>(block, a, b, i, j, 0);
-      } else {
-        any_tile<T>(rows, columns, block, a, b, i, j);
-      }
-    }
+  if (block.pack_b) {
+    run_packing_block<T>(block);
+  } else {
+    run_block<T>(block);
   }
 }
 
 }  // namespace
 
 const GemmKernelSet gemm_kernels = {
-    {kGemmMR, kGemmNR<float>, 384, block<float>, pack_a<float>, pack_b<float>},
-    {kGemmMR, kGemmNR<double>, 256, block<double>, pack_a<double>, pack_b<double>},
+    {kGemmMR, kGemmNR<float>, kGemmKC<float>, block<float>, pack_a<float>, pack_b<float>},
+    {kGemmMR, kGemmNR<double>, kGemmKC<double>, block<double>, pack_a<double>, pack_b<double>},
 };
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

@@ -2,8 +2,8 @@
 // gemm_ukernel.cpp, gemm_pack_ukernel.cpp, which are built once per ISA level.
 //
 // Operands lie in panels: A in panels of mr rows, B in panels of nr columns. Packed panels are
-// contiguous (k steps of mr or nr values; those past the matrix's edge are never used); an operand may also be
-// read in place, with its own strides.
+// contiguous (k steps of mr or nr values; those past the matrix's edge are never used); an operand
+// may also be read in place, with its own strides.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ namespace kernelgrad::cpu {
 //   C(i, j) = c[i * c_row + j]
 // Packed A: a_row 1, a_col mr, a_panel mr * k. In place: a_panel mr * a_row.
 // Packed B: b_row nr, b_panel nr * k. In place: b_panel nr, columns adjacent in memory.
-// Exactly m x n of C is written; columns of B past n are never read, so in-place B needs no padding.
+// With pack_b, B(p, j) = b[p * b_row + j * b_col] of any strides is packed panel by panel on the
+// way, each when its turn comes; k <= kc then.
+// Exactly m x n of C is written; columns of B past n are never read.
 template <class T>
 struct GemmBlock {
   std::int64_t m, n, k;
@@ -26,6 +28,8 @@ struct GemmBlock {
   std::int64_t a_row, a_col, a_panel;
   const T* b;
   std::int64_t b_row, b_panel;
+  bool pack_b = false;
+  std::int64_t b_col = 1;
   T* c;
   std::int64_t c_row;
   bool accumulate = false;             // false: C is overwritten and never read

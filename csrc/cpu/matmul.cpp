@@ -1,7 +1,8 @@
 // Matrix product: batches and the choice of path, a function of shape and layout alone.
 //
-//   strips   A is read in place; B too, or packed strip by strip: small, flat and batched products.
-//   blocked  gemm.h: B, and A unless it is read well in place, are packed whole first.
+//   strips   for small, flat, tall and batched products. A is read in place unless it is too large
+//            for that; B too, or packed panel by panel.
+//   blocked  gemm.h: both are packed.
 //
 // Tried      Packing A as well for small products: 64^3 4 % slower, 128^3 3 %, 256^3 1 %; packing
 //            B where its strips fit the first-level cache in place: 64^3 6 % slower, 96^3 4 %
@@ -11,7 +12,6 @@
 
 #include "cpu/gemm.h"
 #include "cpu/kernel_table.h"
-#include "cpu/slots.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -59,12 +59,11 @@ struct Problem {
 
 struct StripsPlan {
   bool apply = false;
-  bool pack_b = false;
-  std::int64_t kc = 0;                    // depth of one pass
-  std::int64_t rows = 0, columns = 0;     // of one task
-  std::int64_t matrices = 1;              // of the batch in one task
+  bool pack_a = false, pack_b = false;
+  std::int64_t kc = 1;                   // depth of one pass
+  std::int64_t rows = 0, columns = 0;    // of one task
+  std::int64_t matrices = 1;             // of the batch in one task
   std::int64_t row_tasks = 1, column_tasks = 1, tasks = 0;
-  std::size_t slot_bytes = 0;             // for one task's panels of B
 };
 
 // Whether k vectors of a strip, one per row of B, can stay in the first-level cache: rows that lie
@@ -80,27 +79,29 @@ bool strip_stays_cached(std::int64_t k, std::int64_t row_stride) {
 
 template <class T>
 StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
-  constexpr std::int64_t kItem = sizeof(T), kStripBytes = 192 << 10;
-  constexpr std::int64_t kTallRows = 336;
+  constexpr std::int64_t kItem = sizeof(T), kMostPackedA = 8 << 20;
   StripsPlan plan;
   if (s.is_empty()) {
     plan.apply = true;
     return plan;
   }
-  const bool a_fits = s.a_column == 1 || s.m * s.k * kItem <= (64 << 10);
-  plan.pack_b = s.b_column != 1 || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(s.k, s.b_row));
-  plan.apply = a_fits && (!plan.pack_b || s.m <= kTallRows);
+  const std::int64_t k = std::max<std::int64_t>(s.k, 1), a_bytes = s.m * k * kItem;
+  plan.pack_b = s.b_column != 1 || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(k, s.b_row));
+  plan.kc = plan.pack_b ? equal_pieces(k, kernels.kc, 1) : k;
+  // Rows whose A stays in the second-level cache from one strip to the next.
+  const std::int64_t cached_rows = (256 << 10) / (plan.kc * kItem);
+  const bool a_small = a_bytes <= (s.a_column == 1 ? 160 << 10 : 64 << 10);
+  const bool flat = s.m <= cached_rows;
+  const bool tall = s.a_column == 1 && (!plan.pack_b || s.n <= 8 * kernels.nr);
+  plan.apply = a_small || flat || tall;
   if (!plan.apply) return plan;
 
-  const std::int64_t k = std::max<std::int64_t>(s.k, 1);
-  plan.kc = plan.pack_b ? ceil_div(k, ceil_div(k, kernels.kc)) : k;
-  // Columns are cut first (each strip of B is then packed once), rows if B is in place.
-  std::int64_t columns = std::max(kTaskProducts / (s.m * k), 4 * kernels.nr);
-  if (plan.pack_b) columns = std::min(columns, kStripBytes / (plan.kc * kItem));
-  plan.columns = equal_pieces(s.n, columns, kernels.nr);
+  plan.pack_a = plan.pack_b && flat && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
+  plan.columns = equal_pieces(s.n, std::max(kTaskProducts / (s.m * k), 4 * kernels.nr), kernels.nr);
   plan.column_tasks = ceil_div(s.n, plan.columns);
-  plan.rows = s.m;
-  if (!plan.pack_b) plan.rows = equal_pieces(s.m, kTaskProducts / (plan.columns * k), kernels.mr);
+  const std::int64_t rows = plan.pack_b ? std::max(cached_rows, 8 * kernels.mr)
+                                        : kTaskProducts / (plan.columns * k);
+  plan.rows = equal_pieces(s.m, rows, kernels.mr);
   plan.row_tasks = ceil_div(s.m, plan.rows);
   const std::int64_t parts = plan.row_tasks * plan.column_tasks;
   if (parts == 1) {
@@ -108,35 +109,32 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
     plan.matrices = std::clamp<std::int64_t>(matrices, 1, s.batches);
   }
   plan.tasks = ceil_div(s.batches, plan.matrices) * parts;
-  if (plan.pack_b) {
-    plan.slot_bytes = static_cast<std::size_t>(round_up(plan.columns * plan.kc * kItem, 64));
-  }
   return plan;
 }
 
-// C(row.., column..) of one matrix product, of at most plan.rows x plan.columns.
+// C(row.., column..) of one product, of at most plan.rows x plan.columns. packed_a: the panels of A,
+// pass by pass, if plan.pack_a.
 template <class T>
 void strip(const GemmKernels<T>& kernels, const StripsPlan& plan, const Shape& s,
-           const Problem<T>& x, std::int64_t row, std::int64_t column, T* panels) {
-  const std::int64_t rows = std::min(plan.rows, s.m - row);
-  const std::int64_t columns = std::min(plan.columns, s.n - column);
+           const Problem<T>& x, std::int64_t row, std::int64_t column, const T* packed_a) {
   std::int64_t p = 0;
   do {  // once with depth 0 if k is 0
-    const std::int64_t depth = std::min(plan.kc, s.k - p);
     GemmBlock<T> block{};
-    block.m = rows, block.n = columns, block.k = depth;
-    block.a = x.a + row * s.a_row + p * s.a_column;
-    block.a_row = s.a_row, block.a_col = s.a_column, block.a_panel = kernels.mr * s.a_row;
-    block.c = x.c + row * s.n + column, block.c_row = s.n;
-    const T* b = x.b + p * s.b_row + column * s.b_column;
-    if (plan.pack_b) {
-      kernels.pack_b(columns, depth, b, s.b_column, s.b_row, panels);
-      block.b = panels, block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
+    block.m = std::min(plan.rows, s.m - row), block.n = std::min(plan.columns, s.n - column);
+    block.k = std::min(plan.kc, s.k - p);
+    if (plan.pack_a) {
+      block.a = packed_a + (p * round_up(s.m, kernels.mr) + row * block.k);
+      block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * block.k;
     } else {
-      block.b = b, block.b_row = s.b_row, block.b_panel = kernels.nr;
+      block.a = x.a + row * s.a_row + p * s.a_column;
+      block.a_row = s.a_row, block.a_col = s.a_column, block.a_panel = kernels.mr * s.a_row;
     }
+    block.b = x.b + p * s.b_row + column * s.b_column;
+    block.b_row = s.b_row, block.b_col = s.b_column, block.b_panel = kernels.nr;
+    block.pack_b = plan.pack_b;
+    block.c = x.c + row * s.n + column, block.c_row = s.n;
     block.accumulate = p > 0;
-    p += depth;
+    p += block.k;
     compute_block(kernels, block, row, column, p == s.k, x.epilogue);
   } while (p < s.k);
 }
@@ -144,16 +142,10 @@ void strip(const GemmKernels<T>& kernels, const StripsPlan& plan, const Shape& s
 // --- blocked ---
 
 template <class T>
-bool a_stays_in_place(const Shape& s) {
-  return s.a_column == 1 && s.m * s.k * static_cast<std::int64_t>(sizeof(T)) <= (1 << 20);
-}
-
-template <class T>
 void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
              Workspace& workspace) {
   gemm<T>(
-      kernels, plan_gemm(kernels, s.m, s.n, s.k, a_stays_in_place<T>(s)),
-      GemmInPlace<T>{x.a, s.a_row, s.a_column},
+      kernels, plan_gemm(kernels, s.m, s.n, s.k),
       [&](std::int64_t row, std::int64_t rows, std::int64_t p, std::int64_t depth, T* panels) {
         kernels.pack_a(rows, depth, x.a + row * s.a_row + p * s.a_column, s.a_row, s.a_column,
                        panels);
@@ -203,17 +195,24 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
     }
     return;
   }
+  T* const packed_a = reinterpret_cast<T*>(workspace.ptr);
+  if (plan.pack_a) {
+    const std::int64_t rows = round_up(s.m, kernels.mr);
+    parallel_for(ceil_div(s.k, plan.kc), [&](std::int64_t pass) {
+      const std::int64_t p = pass * plan.kc;
+      kernels.pack_a(s.m, std::min(plan.kc, s.k - p), a.data<T>() + p * s.a_column, s.a_row,
+                     s.a_column, packed_a + p * rows);
+    });
+  }
   const std::int64_t parts = plan.row_tasks * plan.column_tasks;
-  Slots slots(workspace.ptr, workspace.bytes, plan.slot_bytes);
   parallel_for(plan.tasks, [&](std::int64_t task) {
-    const Slots::Lease slot(slots);
     const std::int64_t part = task % parts, first = task / parts * plan.matrices;
     const std::int64_t row = part / plan.column_tasks * plan.rows;
     const std::int64_t column = part % plan.column_tasks * plan.columns;
     const std::int64_t end = std::min(first + plan.matrices, s.batches);
     for (std::int64_t batch = first; batch < end; ++batch) {
       strip<T>(kernels, plan, s, problem_of<T>(s, a, b, out, epilogue, batch), row, column,
-               reinterpret_cast<T*>(slot.memory()));
+               packed_a);
     }
   });
 }
@@ -224,10 +223,10 @@ std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
   const Shape s(a, b);
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
-    return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k, a_stays_in_place<T>(s)));
+    return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k));
   }
-  const std::int64_t most = std::min<std::int64_t>(num_threads(), Slots::kMost);
-  return plan.slot_bytes * static_cast<std::size_t>(std::min(most, plan.tasks));
+  if (!plan.pack_a) return 0;
+  return static_cast<std::size_t>(round_up(s.m, kernels.mr) * s.k) * sizeof(T);
 }
 
 }  // namespace
