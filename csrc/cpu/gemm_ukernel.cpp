@@ -98,18 +98,18 @@ template <class T, int R, int V, bool kTail, Operands kOperands = Operands::stri
 void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr) {
   constexpr bool kPacking = kOperands == Operands::packing || kOperands == Operands::packing_both;
   constexpr bool kPackedA = kOperands == Operands::packed || kOperands == Operands::packing_both;
-  constexpr std::int64_t kAhead = 32;  // rows of B, which come from memory
   for (int r = 0; r < R; ++r) {
     __builtin_prefetch(block.c + (place.i + r) * block.c_row + place.j, 1);
   }
   const std::int64_t a_row = kPackedA ? 1 : block.a_row, a_col = kPackedA ? kGemmMR : block.a_col;
   const std::int64_t b_row = kOperands == Operands::packed ? kGemmNR<T> : place.b_row;
-  const std::int64_t ahead = kPacking && block.k > kAhead ? kAhead * b_row : 0;
+  // The end of the next panel's row: fetched a whole panel ahead, from the same page of memory.
+  const std::int64_t next = place.j + 2 * kGemmNR<T> <= block.n ? 2 * kGemmNR<T> - 1 : 0;
   const T *a = place.a, *b = place.b;
   Accumulators<T, R, V> acc = {};
   for (std::int64_t p = 0; p < block.k; ++p, a += a_col, b += b_row) {
     if constexpr (kPacking) {
-      __builtin_prefetch(b + ahead);
+      __builtin_prefetch(b + next, 0, 2);
       for (int v = 0; v < V; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
       panel += kGemmNR<T>;
     }

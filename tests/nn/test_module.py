@@ -206,7 +206,7 @@ def test_repr_is_pytorchs():
         (
             lambda: Net().register_buffer("first", None),
             ValueError,
-            "register_buffer: name 'first' is taken or not an identifier.",
+            "register_buffer: name 'first' is taken or not an identifier; choose another.",
         ),
         (
             lambda: Net().add_module("a.b", nn.ReLU()),
