@@ -36,11 +36,14 @@ constexpr std::int64_t equal_pieces(std::int64_t total, std::int64_t most, std::
   return round_up(ceil_div(total, pieces), unit);
 }
 
+// Packed A of one block, which stays in the second-level cache.
+constexpr std::int64_t kGemmBlockBytes = 384 << 10;
+
 // Extents of the product and of its blocks.
 struct GemmPlan {
   std::int64_t m, n, k;
   std::int64_t kc;     // depth of one packed pass
-  std::int64_t mc;     // rows of one task: its panels of A fill half of the second-level cache
+  std::int64_t mc;     // rows of one task: kGemmBlockBytes of A
   std::int64_t chunk;  // columns of one task
   std::int64_t slab;   // rows packed at a time, a multiple of mc
   std::int64_t nc;     // columns packed at a time, a multiple of chunk
@@ -48,14 +51,13 @@ struct GemmPlan {
 
 template <class T>
 GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k) {
-  constexpr std::int64_t kBlockBytes = 256 << 10;  // of A, for the second-level cache
-  constexpr std::int64_t kSlabBytes = 8 << 20;     // of A and of B, for the last-level cache
+  constexpr std::int64_t kSlabBytes = 8 << 20;  // of A and of B, for the last-level cache
   constexpr std::int64_t kChunk = 256;
   GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
   if (m == 0 || n == 0) return plan;
   if (k > 0) plan.kc = equal_pieces(k, kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
-  plan.mc = equal_pieces(m, kBlockBytes / row_bytes, kernels.mr);
+  plan.mc = equal_pieces(m, kGemmBlockBytes / row_bytes, kernels.mr);
   plan.slab = equal_pieces(m, kSlabBytes / row_bytes, plan.mc);
   plan.chunk = equal_pieces(n, kChunk, kernels.nr);
   plan.nc = equal_pieces(n, kSlabBytes / row_bytes, plan.chunk);

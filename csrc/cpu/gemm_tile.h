@@ -18,9 +18,9 @@ constexpr int kGemmNV = 2;
 template <class T>
 constexpr int kGemmNR = kGemmNV * kLanes<T>;
 
-// Depth of a panel: a panel of B and one of A share the first-level cache.
+// Depth of a panel: a panel of B is about as large as the first-level cache.
 template <class T>
-constexpr int kGemmKC = sizeof(T) == 4 ? 384 : 256;
+constexpr int kGemmKC = 2048 / sizeof(T);
 
 template <class T>
 void pack_a(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,

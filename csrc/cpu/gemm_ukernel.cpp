@@ -54,7 +54,8 @@ KERNELGRAD_INLINE void finish(const GemmBlock<T>& block, std::int64_t i, std::in
   T* const c = block.c + i * block.c_row + j;
   const auto at = [&](const T* row, int v) { return load_vector<T, V, kTail>(row, v, tail); };
   if (block.accumulate) {
-    for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int v) { return sum + at(c + r * block.c_row, v); });
+    for_each<T, R, V>(acc,
+                      [&](Vec<T> sum, int r, int v) { return sum + at(c + r * block.c_row, v); });
   }
   if (const T* bias = block.bias_of_column; bias != nullptr) {
     for_each<T, R, V>(acc, [&](Vec<T> sum, int, int v) { return sum + at(bias + j, v); });
@@ -63,9 +64,8 @@ KERNELGRAD_INLINE void finish(const GemmBlock<T>& block, std::int64_t i, std::in
     for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int) { return sum + broadcast(bias[i + r]); });
   }
   if (block.relu) {  // NaN compares false and passes through
-    for_each<T, R, V>(acc, [](Vec<T> sum, int, int) {
-      return select<T>(sum < Vec<T>{}, Vec<T>{}, sum);
-    });
+    for_each<T, R, V>(
+        acc, [](Vec<T> sum, int, int) { return select<T>(sum < Vec<T>{}, Vec<T>{}, sum); });
   }
   for_each<T, R, V>(acc, [&](Vec<T> sum, int r, int v) {
     T* p = c + r * block.c_row + v * kLanes<T>;
@@ -157,7 +157,8 @@ class NextPanel {
 
 // One panel of B (its address and row stride in `place`) against all panels of A.
 template <class T>
-void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> place, bool fetch_next) {
+void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> place,
+                   bool fetch_next) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
   NextPanel<T> next(block, place.b + block.b_panel);

@@ -32,10 +32,10 @@ struct GemmBlock {
   std::int64_t b_col = 1;
   T* c;
   std::int64_t c_row;
-  bool accumulate = false;             // false: C is overwritten and never read
-  const T* bias_of_row = nullptr;      // m values, added to the finished sum
-  const T* bias_of_column = nullptr;   // n values
-  bool relu = false;                   // after the bias
+  bool accumulate = false;            // false: C is overwritten and never read
+  const T* bias_of_row = nullptr;     // m values, added to the finished sum
+  const T* bias_of_column = nullptr;  // n values
+  bool relu = false;                  // after the bias
 };
 
 template <class T>

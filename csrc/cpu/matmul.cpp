@@ -60,9 +60,9 @@ struct Problem {
 struct StripsPlan {
   bool apply = false;
   bool pack_a = false, pack_b = false;
-  std::int64_t kc = 1;                   // depth of one pass
-  std::int64_t rows = 0, columns = 0;    // of one task
-  std::int64_t matrices = 1;             // of the batch in one task
+  std::int64_t kc = 1;                 // depth of one pass
+  std::int64_t rows = 0, columns = 0;  // of one task
+  std::int64_t matrices = 1;           // of the batch in one task
   std::int64_t row_tasks = 1, column_tasks = 1, tasks = 0;
 };
 
@@ -89,7 +89,7 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   plan.pack_b = s.b_column != 1 || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(k, s.b_row));
   plan.kc = plan.pack_b ? equal_pieces(k, kernels.kc, 1) : k;
   // Rows whose A stays in the second-level cache from one strip to the next.
-  const std::int64_t cached_rows = (256 << 10) / (plan.kc * kItem);
+  const std::int64_t cached_rows = kGemmBlockBytes / (plan.kc * kItem);
   const bool a_small = a_bytes <= (s.a_column == 1 ? 160 << 10 : 64 << 10);
   const bool flat = s.m <= cached_rows;
   const bool tall = s.a_column == 1 && (!plan.pack_b || s.n <= 8 * kernels.nr);
@@ -99,8 +99,8 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   plan.pack_a = plan.pack_b && flat && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
   plan.columns = equal_pieces(s.n, std::max(kTaskProducts / (s.m * k), 4 * kernels.nr), kernels.nr);
   plan.column_tasks = ceil_div(s.n, plan.columns);
-  const std::int64_t rows = plan.pack_b ? std::max(cached_rows, 8 * kernels.mr)
-                                        : kTaskProducts / (plan.columns * k);
+  const std::int64_t rows =
+      plan.pack_b ? std::max(cached_rows, 8 * kernels.mr) : kTaskProducts / (plan.columns * k);
   plan.rows = equal_pieces(s.m, rows, kernels.mr);
   plan.row_tasks = ceil_div(s.m, plan.rows);
   const std::int64_t parts = plan.row_tasks * plan.column_tasks;
@@ -152,8 +152,8 @@ void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
       },
       [&](std::int64_t column, std::int64_t columns, std::int64_t p, std::int64_t depth,
           T* panels) {
-        kernels.pack_b(columns, depth, x.b + p * s.b_row + column * s.b_column, s.b_column,
-                       s.b_row, panels);
+        kernels.pack_b(columns, depth, x.b + p * s.b_row + column * s.b_column, s.b_column, s.b_row,
+                       panels);
       },
       x.c, s.n, x.epilogue, workspace);
 }
@@ -186,7 +186,8 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
   epilogue.bias_of_column = bias == nullptr ? nullptr : bias->data<T>();
   epilogue.relu = activation == Activation::relu;
   if (activation != Activation::none && !epilogue.relu) {
-    epilogue.activation = table.elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
+    epilogue.activation =
+        table.elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
   }
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
