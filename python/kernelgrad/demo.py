@@ -98,6 +98,7 @@ def train(
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * len(loader))
     with tqdm(total=settings.epochs * len(loader), unit="batch", disable=not progress) as bar:
         for epoch in range(settings.epochs):
+            total = 0.0
             for images, labels in loader:
                 moved = shift_images(images.numpy(), settings.shift_share, shifts)
                 optimizer.zero_grad()
@@ -105,8 +106,9 @@ def train(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+                total += loss.item()
                 bar.update()
-            bar.set_description(f"epoch {epoch + 1}, loss {loss.item():.3f}")
+            bar.set_description(f"epoch {epoch + 1}, loss {total / len(loader):.3f}")
     return Result(model, evaluate(model, test_set), time.perf_counter() - begin)
 
 

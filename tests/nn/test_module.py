@@ -125,6 +125,8 @@ def test_conversion_of_dtype_keeps_the_parameters_objects():
     assert net(Tensor(np.ones((1, 2)))).dtype == np.float64
     net.float().astype("float64")
     assert net.first.weight.dtype == np.float64
+    assert net.to("cpu", np.float32) is net and net.first.weight.dtype == np.float32
+    assert net.to(net.first.weight.device, "float64").first.weight.dtype == np.float64
 
 
 def test_forward_pre_hooks_see_and_replace_the_arguments():
@@ -217,6 +219,11 @@ def test_repr_is_pytorchs():
             lambda: Net().add_module("forward", nn.ReLU()),
             ValueError,
             "add_module: name 'forward' is empty, has a dot or is taken; need another.",
+        ),
+        (
+            lambda: Net().to("cuda:0"),
+            RuntimeError,
+            "Device: 'cuda:0' was asked for but this build has no CUDA; use 'cpu'.",
         ),
         (
             lambda: Net().astype(np.int32),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from kernelgrad.device import Device
 from kernelgrad.hooks import HookHandle
 from kernelgrad.nn.parameter import Parameter
 from kernelgrad.nn.state import load_state
@@ -274,6 +275,15 @@ class Module:
                 if held is not None and held.dtype.kind == "f" and held.dtype != resolved:
                     held._data = held._data.astype(resolved)
                     held._version = [0]  # new memory, which no view or graph shares
+        return self
+
+    def to(self: Self, *targets: Device | DTypeLike) -> Self:
+        """Move to a device, convert to a dtype, or both: `to("cpu")`, `to(kg.float64)`."""
+        for target in targets:
+            if isinstance(target, Device) or str(target).partition(":")[0] in ("cpu", "cuda"):
+                Device(str(target))  # refuses what this build does not have
+            else:
+                self.astype(target)
         return self
 
     def float(self: Self) -> Self:
