@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from kernelgrad.nn import functional as F
 
 import kernelgrad as kg
 from harness import Case, optional
 from kernelgrad import kernels
+from kernelgrad.nn import functional as F
 from tolerances import product_tolerance, sum_tolerance
 
 Array = np.ndarray[Any, Any]

@@ -250,7 +250,9 @@ def test_save_refuses_a_state_inside_itself(tmp_path):
     state["self"] = state
     with pytest.raises(ValueError) as caught:
         save(state, tmp_path / "f")
-    assert str(caught.value) == "save: the state contains itself or is nested too deeply; flatten it."
+    assert (
+        str(caught.value) == "save: the state contains itself or is nested too deeply; flatten it."
+    )
 
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8)):

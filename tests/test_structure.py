@@ -27,7 +27,7 @@ def read(*parts: str) -> str:
 # Layer -> layers that it may import. A module's layer is its first name inside the package.
 CORE = {"tensor", "autograd", "tape", "engine", "hooks", "grad_mode", "gradcheck", "device"} | {
     "refusal",
-    "creation"
+    "creation",
 }
 ALLOWED_IMPORTS: dict[str, set[str]] = {
     "kernels": {"_cpu"},

@@ -53,8 +53,8 @@ void check_grad_out(const char* op, const TensorView& grad_out,
                     const std::array<std::int64_t, 4>& sizes) {
   for (int i = 0; i < 4; ++i) {
     if (grad_out.sizes[i] != sizes[i]) {
-      raise_value_error(op, "grad_out has shape " + shape_string(grad_out) + "; conv2d's output is " +
-                                shape_string(sizes) + ".");
+      raise_value_error(op, "grad_out has shape " + shape_string(grad_out) +
+                                "; conv2d's output is " + shape_string(sizes) + ".");
     }
   }
 }
@@ -213,7 +213,8 @@ constexpr const char* kGradInputDoc =
     "  Raises: ValueError for shapes that do not fit; TypeError for other types or dtypes.";
 constexpr const char* kGradWeightDoc =
     "Gradient of conv2d with respect to w.\n"
-    "  Shapes: grad_out (N, Cout, OH, OW), x (N, Cin, H, W), kernel_size an integer or (KH, KW) ->\n"
+    "  Shapes: grad_out (N, Cout, OH, OW), x (N, Cin, H, W), kernel_size an integer or (KH, KW) "
+    "->\n"
     "    (Cout, Cin / groups, KH, KW). Options as for conv2d.\n"
     "  Dtypes: float32 or float64, both the same.\n"
     "  Raises: ValueError for shapes that do not fit; TypeError for other types or dtypes.";

@@ -26,8 +26,9 @@ struct Operand {
         vector(input->ndim == 1),
         view(input.view()) {
     if (view.ndim == 0) {
-      raise_value_error(kOp, std::string(name) + " has shape (); need at least one axis (multiply "
-                                                 "by a scalar with *).");
+      raise_value_error(kOp, std::string(name) +
+                                 " has shape (); need at least one axis (multiply "
+                                 "by a scalar with *).");
     }
     if (vector && transpose) {
       raise_value_error(kOp, std::string("transpose_") + name + ": " + name + " has shape " +

@@ -34,7 +34,8 @@ void check_meets_input(const char* op, const Window& window, std::int64_t size,
       raise_value_error(op, "a window lies in the padding only: size " + std::to_string(size) +
                                 ", padding " + std::to_string(window.pad_before) + ", kernel " +
                                 std::to_string(window.kernel) + ", dilation " +
-                                std::to_string(window.dilation) + "; use less padding or dilation.");
+                                std::to_string(window.dilation) +
+                                "; use less padding or dilation.");
     }
   }
 }
@@ -60,7 +61,8 @@ struct Options {
     const auto size = [&](const Window& axis, std::int64_t n) {
       return ceil_mode ? axis.ceil_output_size(n) : axis.output_size(n);
     };
-    return {x.sizes[0], x.sizes[1], size(window.height, x.sizes[2]), size(window.width, x.sizes[3])};
+    return {x.sizes[0], x.sizes[1], size(window.height, x.sizes[2]),
+            size(window.width, x.sizes[3])};
   }
 };
 
@@ -95,16 +97,14 @@ py::object max_pool2d_grad(py::handle grad_out_arg, py::handle indices_arg, py::
   const Pair size = parse_pair(input_size, op, "input_size", 0);
   const std::int64_t plane = size[0] * size[1];
   if (const std::int64_t bad = backend::first_bad_index(indices.view(), plane); bad >= 0) {
-    raise_index_error(op, "indices holds " +
-                              std::to_string(indices->data<std::int64_t>()[bad]) +
-                              " at flat position " + std::to_string(bad) +
-                              "; need 0 <= index < " + std::to_string(plane) + ".");
+    raise_index_error(op, "indices holds " + std::to_string(indices->data<std::int64_t>()[bad]) +
+                              " at flat position " + std::to_string(bad) + "; need 0 <= index < " +
+                              std::to_string(plane) + ".");
   }
   const Sizes sizes{grad_out->sizes[0], grad_out->sizes[1], size[0], size[1]};
   Output output(out, op, grad_out->dtype, sizes, {&grad_out, &indices});
-  without_gil(output.view().size(), [&] {
-    backend::max_pool2d_grad(grad_out.view(), indices.view(), output.view());
-  });
+  without_gil(output.view().size(),
+              [&] { backend::max_pool2d_grad(grad_out.view(), indices.view(), output.view()); });
   return output.finish();
 }
 
@@ -151,7 +151,8 @@ constexpr const char* kMaxDoc =
     "Maximum of sliding windows, and where it is.\n"
     "  Shapes: x (N, C, H, W) -> (out, indices), both (N, C, OH, OW); indices is int64, flat over\n"
     "    H * W of its plane. Sizes are rounded down, or up with ceil_mode.\n"
-    "  kernel_size, stride (None: kernel_size), dilation: an integer or (height, width). padding, at\n"
+    "  kernel_size, stride (None: kernel_size), dilation: an integer or (height, width). padding, "
+    "at\n"
     "    most half of the kernel: an integer, (height, width) or (top, bottom, left, right).\n"
     "  Dtypes: float32 or float64, kept. The first maximum wins; NaN counts as the maximum.\n"
     "  Gradient: max_pool2d_grad.\n"
@@ -159,10 +160,12 @@ constexpr const char* kMaxDoc =
 constexpr const char* kMaxGradDoc =
     "Gradient of max_pool2d: each grad_out is added at its index.\n"
     "  Shapes: grad_out and indices (N, C, OH, OW), input_size (H, W) -> (N, C, H, W).\n"
-    "  Raises: IndexError for an index outside the plane, naming the first one; ValueError for shapes\n"
+    "  Raises: IndexError for an index outside the plane, naming the first one; ValueError for "
+    "shapes\n"
     "    that do not fit; TypeError for other types or dtypes.";
 constexpr const char* kAvgDoc =
-    "Mean of sliding windows; positions in the padding count as zeros, or (count_include_pad=False)\n"
+    "Mean of sliding windows; positions in the padding count as zeros, or "
+    "(count_include_pad=False)\n"
     "not at all.\n"
     "  Shapes: x (N, C, H, W) -> (N, C, OH, OW). Arguments as for max_pool2d.\n"
     "  Dtypes: float32 or float64, kept.\n"
@@ -187,9 +190,9 @@ void bind_pool2d(py::module_& m) {
         py::arg("stride") = none, py::arg("padding") = zero, py::arg("ceil_mode") = false,
         py::arg("count_include_pad") = true, py::arg("out") = none, kAvgDoc);
   m.def("avg_pool2d_grad", avg_pool2d_grad, py::arg("grad_out"), py::arg("input_size"),
-        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = none,
-        py::arg("padding") = zero, py::arg("ceil_mode") = false,
-        py::arg("count_include_pad") = true, py::arg("out") = none, kAvgGradDoc);
+        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = none, py::arg("padding") = zero,
+        py::arg("ceil_mode") = false, py::arg("count_include_pad") = true, py::arg("out") = none,
+        kAvgGradDoc);
 }
 
 }  // namespace kernelgrad::bindings

@@ -21,8 +21,7 @@ bool is_sequence(py::handle value) {
 
 }  // namespace
 
-std::int64_t parse_integer(py::handle value, const char* op, const char* name,
-                           std::int64_t least) {
+std::int64_t parse_integer(py::handle value, const char* op, const char* name, std::int64_t least) {
   if (!PyIndex_Check(value.ptr())) {
     raise_type_error(op, std::string(name) + " holds a " + type_name(value) + "; need an integer.");
   }
@@ -79,28 +78,28 @@ void check_windows(const char* op, const Window2d& window, const TensorView& x_s
   const std::int64_t height = window.height.padded(x_sizes.sizes[2]);
   const std::int64_t width = window.width.padded(x_sizes.sizes[3]);
   if (window.height.extent() > height || window.width.extent() > width) {
-    raise_value_error(op, "kernel " + pair_string(window.height.kernel, window.width.kernel) +
-                              " with dilation " +
-                              pair_string(window.height.dilation, window.width.dilation) +
-                              " spans " +
-                              pair_string(window.height.extent(), window.width.extent()) +
-                              ", the padded input is " + pair_string(height, width) +
-                              "; need more input or padding.");
+    raise_value_error(
+        op, "kernel " + pair_string(window.height.kernel, window.width.kernel) + " with dilation " +
+                pair_string(window.height.dilation, window.width.dilation) + " spans " +
+                pair_string(window.height.extent(), window.width.extent()) +
+                ", the padded input is " + pair_string(height, width) +
+                "; need more input or padding.");
   }
   // The kernels count positions of the padded input in 64 bits, with room to spare.
   std::int64_t values = 64;
   for (const std::int64_t size : {x_sizes.sizes[0], x_sizes.sizes[1], height, width}) {
     if (__builtin_mul_overflow(values, std::max<std::int64_t>(size, 1), &values)) {
-      raise_value_error(op, "the padded input " +
-                                shape_string({{x_sizes.sizes[0], x_sizes.sizes[1], height, width}}) +
-                                " has more values than memory can address.");
+      raise_value_error(op,
+                        "the padded input " +
+                            shape_string({{x_sizes.sizes[0], x_sizes.sizes[1], height, width}}) +
+                            " has more values than memory can address.");
     }
   }
 }
 
 Activation parse_activation(py::handle value, const char* op) {
   constexpr std::pair<std::string_view, Activation> kNames[] = {
-      {"relu", Activation::relu},   {"gelu", Activation::gelu},
+      {"relu", Activation::relu},           {"gelu", Activation::gelu},
       {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu},
       {"sigmoid", Activation::sigmoid},     {"tanh", Activation::tanh}};
   if (value.is_none()) return Activation::none;

@@ -1,7 +1,7 @@
 // conv2d, conv2d_grad_input and conv2d_grad_bias in terms of correlations (conv2d_correlate.h).
+#include "common/thread_pool.h"
 #include "cpu/conv2d_correlate.h"
 #include "cpu/kernel_table.h"
-#include "common/thread_pool.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -121,11 +121,10 @@ decltype(auto) with_type(DType dtype, Function&& function) {
 
 }  // namespace
 
-std::size_t conv2d_workspace_bytes(const TensorView& x, const TensorView& w,
-                                   const Window2d& window, std::int64_t groups) {
-  return with_type(x.dtype, [&]<class T>(T) {
-    return workspace_bytes(forward<T>(x, w, window, groups));
-  });
+std::size_t conv2d_workspace_bytes(const TensorView& x, const TensorView& w, const Window2d& window,
+                                   std::int64_t groups) {
+  return with_type(x.dtype,
+                   [&]<class T>(T) { return workspace_bytes(forward<T>(x, w, window, groups)); });
 }
 
 void conv2d(const TensorView& x, const TensorView& w, const TensorView* bias,

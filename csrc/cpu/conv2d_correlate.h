@@ -20,7 +20,7 @@ struct Correlation {
   const T* filter;              // (groups * rows, channels * taps), taps in the axes' order
   T* out;                       // (images, groups * rows, out_plane)
   std::int64_t out_plane, out_width;
-  const T* bias = nullptr;      // (groups * rows)
+  const T* bias = nullptr;  // (groups * rows)
   bool relu = false;
   // Another activation, applied in place to finished lines; only where out_stride is 1.
   void (*activation)(std::int64_t n, const T* x, T parameter, T* out) = nullptr;

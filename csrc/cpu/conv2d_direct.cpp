@@ -28,8 +28,7 @@ DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c)
   plan.copy_lines = c.h.span(plan.lines);
   plan.units = c.images * c.groups * plan.chunks;
   const std::int64_t work = plan.lines * c.w.outputs * (c.depth() + 1);
-  plan.tasks = std::max<std::int64_t>(
-      1, std::min(plan.units, plan.units * work / kTaskWork));
+  plan.tasks = std::max<std::int64_t>(1, std::min(plan.units, plan.units * work / kTaskWork));
 
   const auto round_up = [](std::int64_t count, std::size_t item) {
     return (static_cast<std::size_t>(count) * item + kAlignment - 1) / kAlignment * kAlignment;
@@ -135,10 +134,10 @@ void correlate_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                         \
-  template std::size_t correlate_direct_workspace_bytes<T>(const Conv2dKernels<T>&,       \
-                                                           const Correlation<T>&);        \
-  template void correlate_direct<T>(const Conv2dKernels<T>&, const Correlation<T>&,       \
+#define KERNELGRAD_INSTANTIATE(T)                                                   \
+  template std::size_t correlate_direct_workspace_bytes<T>(const Conv2dKernels<T>&, \
+                                                           const Correlation<T>&);  \
+  template void correlate_direct<T>(const Conv2dKernels<T>&, const Correlation<T>&, \
                                     const Workspace&, std::size_t);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)

@@ -29,9 +29,8 @@ struct ConvAxis {
 };
 
 constexpr ConvAxis forward_axis(const Window& window, std::int64_t size, std::int64_t outputs) {
-  return {size,          outputs,         window.kernel, -window.pad_before,
-          window.stride, window.dilation, 0,             1,
-          0,             1};
+  return {size, outputs, window.kernel, -window.pad_before, window.stride, window.dilation, 0, 1,
+          0,    1};
 }
 
 // The gradient with respect to input position i collects grad_out[o] * filter[k] over
@@ -44,8 +43,7 @@ inline ConvAxis grad_input_axis(const Window& window, std::int64_t size, std::in
   const std::int64_t s = window.stride, d = window.dilation;
   const std::int64_t phase = (first + window.pad_before) % s;
   const std::int64_t common = std::gcd(s, d), period = s / common;
-  ConvAxis axis{outputs, (size - first - 1) / s + 1, 0, 0, 1, d / common, 0,
-                -period, first, s};
+  ConvAxis axis{outputs, (size - first - 1) / s + 1, 0, 0, 1, d / common, 0, -period, first, s};
   std::int64_t k = 0;  // the smallest filter index of this phase
   while (k < std::min(period, window.kernel) && (k * d - phase) % s != 0) ++k;
   if (k >= std::min(period, window.kernel)) return axis;
@@ -92,7 +90,8 @@ void copy_padded(const ConvAxis& h, const ConvAxis& w, const PaddedRow& row, con
       T* part = out + p * row.part;
       std::fill_n(part, low, T(0));
       if (w.stride == 1) {
-        std::memcpy(part + low, line + start + low, static_cast<std::size_t>(high - low) * sizeof(T));
+        std::memcpy(part + low, line + start + low,
+                    static_cast<std::size_t>(high - low) * sizeof(T));
       } else {
         for (std::int64_t i = low; i < high; ++i) part[i] = line[start + i * w.stride];
       }

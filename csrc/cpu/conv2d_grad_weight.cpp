@@ -9,9 +9,9 @@
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kTasks = 32;               // enough to keep many cores busy
-constexpr std::int64_t kPositionsOfPart = 1024;   // below, adding the parts would show
-constexpr std::int64_t kPieceOfSum = 1 << 15;     // values that one task adds
+constexpr std::int64_t kTasks = 32;              // enough to keep many cores busy
+constexpr std::int64_t kPositionsOfPart = 1024;  // below, adding the parts would show
+constexpr std::int64_t kPieceOfSum = 1 << 15;    // values that one task adds
 
 template <class T>
 class GradWeightCall {

@@ -49,7 +49,8 @@ void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
   for_each_chunk(plan.chunk, images, g.h.outputs, [&](Range some, Range lines) {
     const std::int64_t image = some.begin;
     for (std::int64_t c = begin; c < end; ++c) {
-      const T* channel = g.image + ((image * g.groups + group) * g.channels + c) * g.h.size * g.w.size;
+      const T* channel =
+          g.image + ((image * g.groups + group) * g.channels + c) * g.h.size * g.w.size;
       copy_padded(g.h, g.w, row, channel, g.h.first + lines.begin * g.h.stride,
                   g.h.span(lines.end - lines.begin), copy);
       for (std::int64_t m = group * g.rows; m < (group + 1) * g.rows; ++m) {
@@ -62,10 +63,9 @@ void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                              \
-  template GradWeightPlan plan_grad_weight_dots<T>(const Conv2dKernels<T>&,                    \
-                                                   const GradWeight<T>&);                      \
-  template void grad_weight_dots<T>(const Conv2dKernels<T>&, const GradWeight<T>&,             \
+#define KERNELGRAD_INSTANTIATE(T)                                                                  \
+  template GradWeightPlan plan_grad_weight_dots<T>(const Conv2dKernels<T>&, const GradWeight<T>&); \
+  template void grad_weight_dots<T>(const Conv2dKernels<T>&, const GradWeight<T>&,                 \
                                     const GradWeightPlan&, std::int64_t, Range, T*, std::byte*);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)

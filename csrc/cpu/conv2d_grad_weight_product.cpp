@@ -62,8 +62,7 @@ class ProductTask {
     const std::int64_t plane = g_.h.size * g_.w.size;
     const std::int64_t channels = (columns_.end - 1) / g_.taps() - first_channel_ + 1;
     for (std::int64_t n = images.begin; n < images.end; ++n) {
-      const T* from =
-          g_.image + ((n * g_.groups + group_) * g_.channels + first_channel_) * plane;
+      const T* from = g_.image + ((n * g_.groups + group_) * g_.channels + first_channel_) * plane;
       T* to = copy_ + (n - images.begin) * plan_.copy_lines * row_.pitch;
       for (std::int64_t c = 0; c < channels; ++c) {
         copy_padded(g_.h, g_.w, row_, from + c * plane, g_.h.first + lines.begin * g_.h.stride,
@@ -138,7 +137,8 @@ GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const G
   plan.columns = kColumns / nr * nr;
   const auto too_large = [&] {
     return channels_of(g, plan.columns) * plan.chunk.images * g.h.span(plan.chunk.lines) *
-               plan.pitch > kCopyValues;
+               plan.pitch >
+           kCopyValues;
   };
   while (plan.columns / 2 >= nr && too_large()) plan.columns = plan.columns / 2 / nr * nr;
   while (plan.chunk.images > 1 && too_large()) plan.chunk.images /= 2;
@@ -151,12 +151,14 @@ GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const G
 
   const auto place = [&plan](std::int64_t count, std::size_t item) {
     const std::size_t at = plan.bytes;
-    plan.bytes += (static_cast<std::size_t>(count) * item + kAlignment - 1) / kAlignment * kAlignment;
+    plan.bytes +=
+        (static_cast<std::size_t>(count) * item + kAlignment - 1) / kAlignment * kAlignment;
     return at;
   };
   const std::int64_t positions = plan.chunk.images * plan.chunk.lines * g.w.outputs;
-  plan.copy = place(channels_of(g, plan.columns) * plan.chunk.images * plan.copy_lines *
-                        plan.pitch + nr, sizeof(T));
+  plan.copy =
+      place(channels_of(g, plan.columns) * plan.chunk.images * plan.copy_lines * plan.pitch + nr,
+            sizeof(T));
   plan.panels = place(positions * plan.columns + nr * nr, sizeof(T));
   plan.offsets = place(plan.columns, sizeof(std::int64_t));
   return plan;
@@ -174,11 +176,11 @@ void grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                                 \
-  template GradWeightPlan plan_grad_weight_product<T>(const Conv2dKernels<T>&,                    \
-                                                      const GradWeight<T>&);                      \
-  template void grad_weight_product<T>(const Conv2dKernels<T>&, const GradWeight<T>&,             \
-                                       const GradWeightPlan&, std::int64_t, Range, T*,            \
+#define KERNELGRAD_INSTANTIATE(T)                                                      \
+  template GradWeightPlan plan_grad_weight_product<T>(const Conv2dKernels<T>&,         \
+                                                      const GradWeight<T>&);           \
+  template void grad_weight_product<T>(const Conv2dKernels<T>&, const GradWeight<T>&,  \
+                                       const GradWeightPlan&, std::int64_t, Range, T*, \
                                        std::byte*);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)

@@ -18,7 +18,7 @@ namespace {
 // Vectors of a register tile; a panel is this many vectors wide.
 constexpr int kConv2dNV = 2;
 template <class T>
-constexpr std::int64_t kConv2dNR = kConv2dNV* kLanes<T>;
+constexpr std::int64_t kConv2dNR = kConv2dNV * kLanes<T>;
 
 // RUNS runs of at most V vectors each, known at compile time for the common few.
 template <class T, int RUNS, int V>
@@ -87,10 +87,8 @@ struct MakeIndices<0, I...> {
 template <class T, int S, int... I>
 KERNELGRAD_INLINE void exchange(Vec<T>& a, Vec<T>& b, Indices<I...>) {
   constexpr int L = kLanes<T>;
-  const Vec<T> low = __builtin_shufflevector(
-      a, b, ((I & S) == 0 ? I : I - S + L)...);
-  const Vec<T> high = __builtin_shufflevector(
-      a, b, ((I & S) == 0 ? I + S : I + L)...);
+  const Vec<T> low = __builtin_shufflevector(a, b, ((I & S) == 0 ? I : I - S + L)...);
+  const Vec<T> high = __builtin_shufflevector(a, b, ((I & S) == 0 ? I + S : I + L)...);
   a = low;
   b = high;
 }
@@ -100,7 +98,8 @@ KERNELGRAD_INLINE void transpose(Vec<T> (&rows)[kLanes<T>]) {
   if constexpr (S < kLanes<T>) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) {
-      if ((i & S) == 0) exchange<T, S>(rows[i], rows[i + S], typename MakeIndices<kLanes<T>>::Type{});
+      if ((i & S) == 0)
+        exchange<T, S>(rows[i], rows[i + S], typename MakeIndices<kLanes<T>>::Type{});
     }
     transpose<T, 2 * S>(rows);
   }

@@ -11,11 +11,11 @@
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kDepth = 320;          // of one pass: a panel that stays in the L1 cache
-constexpr std::int64_t kColumns = 192;        // of one block: its panels stay in the L2 cache
-constexpr std::int64_t kRows = 120;           // whose filters share the L2 cache with the panels
-constexpr std::int64_t kCopyValues = 1 << 17; // of the padded copy, where the shape allows it
-constexpr std::int64_t kTasks = 32;           // enough to keep many cores busy
+constexpr std::int64_t kDepth = 320;           // of one pass: a panel that stays in the L1 cache
+constexpr std::int64_t kColumns = 192;         // of one block: its panels stay in the L2 cache
+constexpr std::int64_t kRows = 120;            // whose filters share the L2 cache with the panels
+constexpr std::int64_t kCopyValues = 1 << 17;  // of the padded copy, where the shape allows it
+constexpr std::int64_t kTasks = 32;            // enough to keep many cores busy
 
 struct ProductPlan {
   std::int64_t columns, blocks;   // of one block, number of blocks
@@ -128,34 +128,34 @@ class ProductTask {
 
   void locate_columns() {
     std::int64_t column = columns_.begin, j = 0;
-    for_each_image([&](std::int64_t image, std::int64_t first, std::int64_t last,
-                       std::int64_t line) {
-      std::int64_t x = column % c_.w.outputs;
-      for (std::int64_t y = first; y <= last; ++y, x = 0) {
-        const std::int64_t source = (line + (y - first) * c_.h.stride) * row_.pitch;
-        const std::int64_t target = image * c_.groups * c_.rows * c_.out_plane +
-                                    (c_.h.out_first + y * c_.h.out_stride) * c_.out_width +
-                                    c_.w.out_first;
-        for (; x < c_.w.outputs && column < columns_.end; ++x, ++column, ++j) {
-          source_[j] = source + x;
-          target_[j] = target + x * c_.w.out_stride;
-        }
-      }
-    });
+    for_each_image(
+        [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
+          std::int64_t x = column % c_.w.outputs;
+          for (std::int64_t y = first; y <= last; ++y, x = 0) {
+            const std::int64_t source = (line + (y - first) * c_.h.stride) * row_.pitch;
+            const std::int64_t target = image * c_.groups * c_.rows * c_.out_plane +
+                                        (c_.h.out_first + y * c_.h.out_stride) * c_.out_width +
+                                        c_.w.out_first;
+            for (; x < c_.w.outputs && column < columns_.end; ++x, ++column, ++j) {
+              source_[j] = source + x;
+              target_[j] = target + x * c_.w.out_stride;
+            }
+          }
+        });
   }
 
   void copy_lines(std::int64_t first_channel, std::int64_t channels) {
     const std::int64_t plane = c_.h.size * c_.w.size;
-    for_each_image([&](std::int64_t image, std::int64_t first, std::int64_t last,
-                       std::int64_t line) {
-      const T* from =
-          c_.image + ((image * c_.groups + group_) * c_.channels + first_channel) * plane;
-      for (std::int64_t i = 0; i < channels; ++i) {
-        copy_padded(c_.h, c_.w, row_, from + i * plane, c_.h.first + first * c_.h.stride,
-                    c_.h.span(last - first + 1),
-                    copy_ + (i * plan_.copy_lines + line) * row_.pitch);
-      }
-    });
+    for_each_image(
+        [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
+          const T* from =
+              c_.image + ((image * c_.groups + group_) * c_.channels + first_channel) * plane;
+          for (std::int64_t i = 0; i < channels; ++i) {
+            copy_padded(c_.h, c_.w, row_, from + i * plane, c_.h.first + first * c_.h.stride,
+                        c_.h.span(last - first + 1),
+                        copy_ + (i * plan_.copy_lines + line) * row_.pitch);
+          }
+        });
   }
 
   void pack(std::int64_t channels) {
@@ -283,10 +283,10 @@ void correlate_product(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                           \
-  template std::size_t correlate_product_workspace_bytes<T>(const Conv2dKernels<T>&,        \
-                                                            const Correlation<T>&);         \
-  template void correlate_product<T>(const Conv2dKernels<T>&, const Correlation<T>&,        \
+#define KERNELGRAD_INSTANTIATE(T)                                                    \
+  template std::size_t correlate_product_workspace_bytes<T>(const Conv2dKernels<T>&, \
+                                                            const Correlation<T>&);  \
+  template void correlate_product<T>(const Conv2dKernels<T>&, const Correlation<T>&, \
                                      const Workspace&, std::size_t);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)

@@ -12,8 +12,13 @@ namespace {
 constexpr std::int64_t kTaskValues = 1 << 15;  // of the input and of the results of one task
 
 PoolAxis axis_of(const Window& window, std::int64_t size, std::int64_t outputs) {
-  return {size,           outputs,           window.kernel, window.stride, window.pad_before,
-          window.dilation, size + window.pad_after};
+  return {size,
+          outputs,
+          window.kernel,
+          window.stride,
+          window.pad_before,
+          window.dilation,
+          size + window.pad_after};
 }
 
 std::int64_t plane_of(const TensorView& x) { return x.sizes[2] * x.sizes[3]; }

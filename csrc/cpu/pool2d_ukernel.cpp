@@ -161,8 +161,8 @@ void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* out, std::in
 }
 
 template <class T>
-KERNELGRAD_INLINE T sum_at(const PoolAxis& w, const T* x, Interval rows,
-                           std::int64_t top, std::int64_t column) {
+KERNELGRAD_INLINE T sum_at(const PoolAxis& w, const T* x, Interval rows, std::int64_t top,
+                           std::int64_t column) {
   const Interval columns = taps_inside(w, column);
   T sum = 0;
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {

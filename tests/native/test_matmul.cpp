@@ -54,8 +54,8 @@ struct Operand {
 
 // out must equal relu(a·b + bias) within k * eps * (|a||b| + |bias|), with guard words untouched.
 template <class T>
-void check_product(std::int64_t m, std::int64_t n, std::int64_t k, Layout a_layout,
-                   Layout b_layout, bool with_bias = false, Activation activation = Activation::none) {
+void check_product(std::int64_t m, std::int64_t n, std::int64_t k, Layout a_layout, Layout b_layout,
+                   bool with_bias = false, Activation activation = Activation::none) {
   constexpr std::int64_t kGuard = 64;
   const T guard = T(-7);
   const Operand<T> a(m, k, a_layout, 1), b(k, n, b_layout, 2);
@@ -68,8 +68,8 @@ void check_product(std::int64_t m, std::int64_t n, std::int64_t k, Layout a_layo
   const std::size_t shift = 64 - reinterpret_cast<std::uintptr_t>(scratch.data()) % 64;
   Workspace workspace{scratch.data() + shift, scratch.size() - 64};
   const TensorView bias_view = view_of(bias.data(), {n});
-  cpu::matmul(a.view, b.view, with_bias ? &bias_view : nullptr, activation,
-              view_of(out, {m, n}), workspace);
+  cpu::matmul(a.view, b.view, with_bias ? &bias_view : nullptr, activation, view_of(out, {m, n}),
+              workspace);
 
   std::int64_t wrong = 0;
   for (std::int64_t i = 0; i < m; ++i) {
@@ -81,7 +81,8 @@ void check_product(std::int64_t m, std::int64_t n, std::int64_t k, Layout a_layo
       }
       if (with_bias) sum += bias[j], magnitude += std::abs(static_cast<double>(bias[j]));
       if (activation == Activation::relu && sum < 0) sum = 0;
-      const double bound = static_cast<double>(k + 1) * std::numeric_limits<T>::epsilon() * magnitude;
+      const double bound =
+          static_cast<double>(k + 1) * std::numeric_limits<T>::epsilon() * magnitude;
       if (!(std::abs(out[i * n + j] - sum) <= bound)) ++wrong;
     }
   }
@@ -100,8 +101,18 @@ void check_product(std::int64_t m, std::int64_t n, std::int64_t k, Layout a_layo
 template <class T>
 std::vector<std::int64_t> tile_sizes() {
   const auto& kernels = cpu::kernel_table().gemm.of<T>();
-  return {0, 1, 2, 3, kernels.mr - 1, kernels.mr, kernels.mr + 1, kernels.nr / 2, kernels.nr - 1,
-          kernels.nr, kernels.nr + 1, 37};
+  return {0,
+          1,
+          2,
+          3,
+          kernels.mr - 1,
+          kernels.mr,
+          kernels.mr + 1,
+          kernels.nr / 2,
+          kernels.nr - 1,
+          kernels.nr,
+          kernels.nr + 1,
+          37};
 }
 
 template <class T>

@@ -202,7 +202,8 @@ def labels(*values):
         (
             lambda: F.binary_cross_entropy(zeros(2), zeros(2), zeros(3, 1)),
             ValueError,
-            "binary_cross_entropy: weight (3, 1) does not broadcast to the losses (2,); reshape it.",
+            "binary_cross_entropy: weight (3, 1) does not broadcast to the losses (2,); "
+            "reshape it.",
         ),
         (
             lambda: F.nll_loss(zeros(2, 3), labels(0, 3)),

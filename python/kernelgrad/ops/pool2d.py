@@ -37,6 +37,8 @@ def max_pool2d(
     """The maximum of each window of x (N, C, H, W); return_indices adds its place in H * W."""
     x = floating("max_pool2d", x)
     raw = _raw(x)
+    out: Any
+    indices: Any
     out, indices = kernels.max_pool2d(
         raw, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
     )
