@@ -2,7 +2,7 @@
 //            targets' masses, and the gradient.
 // Layout     rows (classes side by side) or columns (positions side by side), any alignment.
 // Edges      count >= 0, classes >= 1; an lse of +inf with a scale of 0 makes an ignored position's
-//            gradient 0; tails are masked.
+//            gradient 0; products that would be subnormal are 0; tails are masked.
 // Resources  log_sum_exp reads its rows once from memory; grad reads once and writes once.
 // Rounding   lse is kept in double: x - lse in float would lose what the probabilities need where
 // the
@@ -35,6 +35,13 @@ KERNELGRAD_INLINE Split<T> split(double lse) {
 template <class T>
 KERNELGRAD_INLINE Vec<T> mass_at(const TargetMass<T>& target, Vec<T> q, Vec<T> weight) {
   return fma(broadcast(target.alpha), q, broadcast(target.beta)) * weight;
+}
+
+// Where a probability may count as 0 so that its product with `factor` is not subnormal either.
+template <class T>
+KERNELGRAD_INLINE Vec<T> flush_for(Vec<T> factor) {
+  const Vec<T> margin = greater<T>(-log<T>(absolute<T>(factor)), Vec<T>{});
+  return margin + MathConstants<T>::exp_flush;
 }
 
 // --- rows ---
@@ -100,8 +107,9 @@ void grad_rows(const CrossEntropyRun& run, const T* x, const TargetMass<T>* targ
     const Split<T> l = split<T>(lse[i]);
     const Vec<T> high = broadcast(l.high), low = broadcast(l.low);
     const Vec<T> factor = broadcast(scale_mass[i]), minus_scale = broadcast(-scale[i]);
+    const Vec<T> flush = flush_for<T>(factor);
     const auto probability = [&](Vec<T> v) KERNELGRAD_LAMBDA_INLINE {
-      return factor * exp_nonpositive<T>((v - high) - low);
+      return factor * exp_nonpositive<T>((v - high) - low, flush);
     };
     std::int64_t c = 0;
     if (target == nullptr) {
@@ -197,18 +205,19 @@ void grad_columns(const CrossEntropyRun& run, const T* x, const TargetMass<T>* t
   for_each_tile<T>(run.count, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
     constexpr int vectors = decltype(tile)::vectors;
     SplitColumns<T> l[vectors];
-    Vec<T> factor[vectors], minus_scale[vectors];
+    Vec<T> factor[vectors], flush[vectors], minus_scale[vectors];
     for (int v = 0; v < vectors; ++v) {
       const std::int64_t first = j + v * kLanes<T>;
       l[v] = split_columns<T>(lse + first, run.count - first);
       factor[v] = tile.read(scale_mass + j, v);
+      flush[v] = flush_for<T>(factor[v]);
       minus_scale[v] = -tile.read(scale + j, v);
     }
     for (std::int64_t c = 0; c < run.classes; ++c) {
       const std::int64_t at = c * run.class_stride + j;
       for (int v = 0; v < vectors; ++v) {
         const Vec<T> shifted = (tile.read(x + at, v) - l[v].high) - l[v].low;
-        const Vec<T> p = factor[v] * exp_nonpositive<T>(shifted);
+        const Vec<T> p = factor[v] * exp_nonpositive<T>(shifted, flush[v]);
         if (target == nullptr) {
           tile.write(out + at, v, p);
         } else {

@@ -183,14 +183,18 @@ KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
   return scale_by_power<T>(T(1) + expm1_reduced<T>(a.r), a.n);
 }
 
-// exp for x <= 0 or NaN where results below the smallest normal number may be 0: softmax's
-// exponential. It never makes a subnormal, on which some processors stall.
+// exp for x <= 0 or NaN where results below exp(flush) are to be 0; flush >= exp_flush, whose
+// exponential is the smallest normal number. It never makes a subnormal, on which some processors
+// stall: softmax's exponential.
+template <class T>
+KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> flush) {
+  const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(flush, x));
+  const Vec<T> y = (T(1) + expm1_reduced<T>(a.r)) * power_of_two<T>(a.shifted);
+  return from_bits<T>(to_bits<T>(y) & ~reinterpret_cast<Bits<T>>(x < flush));
+}
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
-  using C = MathConstants<T>;
-  const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(broadcast(C::exp_flush), x));
-  const Vec<T> y = (T(1) + expm1_reduced<T>(a.r)) * power_of_two<T>(a.shifted);
-  return from_bits<T>(to_bits<T>(y) & ~reinterpret_cast<Bits<T>>(x < C::exp_flush));
+  return exp_nonpositive<T>(x, broadcast(MathConstants<T>::exp_flush));
 }
 
 // exp(x) - 1 for x <= 2 * tanh_one; larger arguments give the value there.
