@@ -97,7 +97,15 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
           const PackB& pack_b, T* c, std::int64_t c_row, const GemmEpilogue<T>& epilogue,
           Workspace& workspace) {
   const auto least = [](std::int64_t x, std::int64_t y) { return x < y ? x : y; };
-  const auto [m, n, k, kc, mc, chunk, slab, nc] = plan;
+  // Not a structured binding: Clang before 16 refuses to capture one.
+  const std::int64_t m = plan.m;
+  const std::int64_t n = plan.n;
+  const std::int64_t k = plan.k;
+  const std::int64_t kc = plan.kc;
+  const std::int64_t mc = plan.mc;
+  const std::int64_t chunk = plan.chunk;
+  const std::int64_t slab = plan.slab;
+  const std::int64_t nc = plan.nc;
   if (m == 0 || n == 0) return;
   T* const packed_b = reinterpret_cast<T*>(workspace.ptr);
   T* const packed_a = packed_b + round_up(nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
