@@ -52,6 +52,21 @@ inline __attribute__((always_inline)) V maskz_sqrt(unsigned mask, V v) {
   }
   return v;
 }
+// The second operand where the comparison fails or either is NaN, as the instruction has it.
+template <class V>
+inline __attribute__((always_inline)) V maskz_min(unsigned mask, V a, V b) {
+  for (unsigned i = 0; i < sizeof(V) / sizeof(a[0]); ++i) {
+    a[i] = mask >> i & 1 ? (a[i] < b[i] ? a[i] : b[i]) : 0;
+  }
+  return a;
+}
+template <class V>
+inline __attribute__((always_inline)) V maskz_max(unsigned mask, V a, V b) {
+  for (unsigned i = 0; i < sizeof(V) / sizeof(a[0]); ++i) {
+    a[i] = mask >> i & 1 ? (a[i] > b[i] ? a[i] : b[i]) : 0;
+  }
+  return a;
+}
 
 }  // namespace kernelgrad_emulated
 
@@ -69,3 +84,7 @@ inline __attribute__((always_inline)) V maskz_sqrt(unsigned mask, V v) {
 #define _mm512_mask_storeu_pd(p, mask, v) ::kernelgrad_emulated::mask_storeu<__m512d>(p, mask, v)
 #define _mm512_maskz_sqrt_ps ::kernelgrad_emulated::maskz_sqrt<__m512>
 #define _mm512_maskz_sqrt_pd ::kernelgrad_emulated::maskz_sqrt<__m512d>
+#define _mm512_maskz_min_ps ::kernelgrad_emulated::maskz_min<__m512>
+#define _mm512_maskz_min_pd ::kernelgrad_emulated::maskz_min<__m512d>
+#define _mm512_maskz_max_ps ::kernelgrad_emulated::maskz_max<__m512>
+#define _mm512_maskz_max_pd ::kernelgrad_emulated::maskz_max<__m512d>
