@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kernelgrad import _cpu, kernels
+
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "kernelgrad"
@@ -22,12 +24,54 @@ def read(*parts: str) -> str:
     return ROOT.joinpath(*parts).read_text()
 
 
+# One stem for each family of ops; "runtime" is threads, ISA levels and memory.
+STEMS = sorted(set(re.findall(r"void bind_(\w+)\(", read("csrc/bindings/bind.h"))) - {"runtime"})
+# Those that a network spends its time in have a benchmark of their own.
+HOT = {"matmul", "conv2d", "softmax_cross_entropy", "elementwise"}
+
+
+# --- Every op has all its files ---
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_op_has_every_file(stem):
+    wanted = [
+        f"csrc/cpu/{stem}.cpp",
+        f"csrc/bindings/{stem}.cpp",
+        f"tests/native/test_{stem}.cpp",
+        f"tests/reference/{stem}.py",
+        f"tests/kernels/test_{stem}.py",
+        *([f"bench/bench_{stem}.py"] if stem in HOT else []),
+    ]
+    missing = [path for path in wanted if not (ROOT / path).is_file()]
+    assert not missing, f"{stem} lacks {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_op_is_in_every_list(stem):
+    places = {
+        "csrc/ops.h": rf"// --- {stem}\b",
+        "csrc/bindings/module.cpp": rf"\bbind_{stem}\(m\);",
+        "CMakeLists.txt": rf"csrc/cpu/{stem}\.cpp",
+        "tests/native/CMakeLists.txt": rf"test_{stem}\.cpp",
+    }
+    missing = [path for path, pattern in places.items() if not re.search(pattern, read(path))]
+    assert not missing, f"{stem} is not named in {', '.join(missing)}"
+
+
+def test_kernels_exports_every_bound_op():
+    runtime = set(re.findall(r'm\.def\(\s*"(\w+)"', read("csrc/bindings/runtime.cpp"))) - {"empty"}
+    bound = {name for name in dir(_cpu) if callable(getattr(_cpu, name)) and name[0] != "_"}
+    missing = sorted(bound - runtime - set(dir(kernels)))
+    assert not missing, f"kernelgrad.kernels lacks {', '.join(missing)}"
+
+
 # --- Imports go one way ---
 
 # Layer -> layers that it may import. A module's layer is its first name inside the package.
-CORE = {"tensor", "autograd", "tape", "engine", "hooks", "grad_mode", "gradcheck", "device"} | {
-    "refusal",
-    "creation",
+CORE = {
+    *("tensor", "autograd", "tape", "engine", "hooks", "grad_mode", "gradcheck", "device"),
+    *("refusal", "creation"),
 }
 ALLOWED_IMPORTS: dict[str, set[str]] = {
     "kernels": {"_cpu"},
