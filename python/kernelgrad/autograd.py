@@ -3,7 +3,17 @@
 from kernelgrad.engine import backward, grad
 from kernelgrad.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from kernelgrad.gradcheck import gradcheck, gradgradcheck
-from kernelgrad.tape import OUTPUT, Node, bump_version, edge, record, record_view, records, saves
+from kernelgrad.tape import (
+    OUTPUT,
+    Node,
+    bump_version,
+    edge,
+    record,
+    record_several,
+    record_view,
+    records,
+    saves,
+)
 
 __all__ = [
     "OUTPUT",
@@ -18,6 +28,7 @@ __all__ = [
     "is_grad_enabled",
     "no_grad",
     "record",
+    "record_several",
     "record_view",
     "records",
     "saves",

@@ -67,7 +67,7 @@ def asarray(
 def from_dlpack(x: Any, /, *, device: _Device = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of another library's array, through DLPack. CPU arrays only."""
     array = np.from_dlpack(x)
-    return asarray(array, device=device, copy=copy)
+    return _finished(array.copy() if copy else array, False, device)
 
 
 def tensor(
@@ -93,26 +93,38 @@ def _size(shape: Any, op: str) -> tuple[int, ...]:
 
 @names_its_errors
 def empty(
-    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+    shape: Any,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of undefined values."""
-    return _finished(np.empty(_size(shape, "empty"), dtype), requires_grad, device)
+    return _finished(np.empty(_size(shape, "empty"), dtype or FLOAT32), requires_grad, device)
 
 
 @names_its_errors
 def zeros(
-    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+    shape: Any,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros."""
-    return _finished(np.zeros(_size(shape, "zeros"), dtype), requires_grad, device)
+    return _finished(np.zeros(_size(shape, "zeros"), dtype or FLOAT32), requires_grad, device)
 
 
 @names_its_errors
 def ones(
-    shape: Any, *, dtype: DTypeLike = FLOAT32, device: _Device = None, requires_grad: bool = False
+    shape: Any,
+    *,
+    dtype: DTypeLike | None = None,
+    device: _Device = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    return _finished(np.ones(_size(shape, "ones"), dtype), requires_grad, device)
+    return _finished(np.ones(_size(shape, "ones"), dtype or FLOAT32), requires_grad, device)
 
 
 @names_its_errors
@@ -125,9 +137,8 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of one value; its dtype is the value's (float32 for a Python float) unless given."""
-    value = to_array(fill_value, "full")
-    array = np.full(_size(shape, "full"), value, value.dtype if dtype is None else dtype)
-    return _finished(array, requires_grad, device)
+    value = to_array(fill_value, "full") if dtype is None else np.asarray(fill_value, dtype)
+    return _finished(np.full(_size(shape, "full"), value), requires_grad, device)
 
 
 @names_its_errors
@@ -153,17 +164,19 @@ def arange(
 
 @names_its_errors
 def linspace(
-    start: float,
-    stop: float,
+    start: complex,
+    stop: complex,
     /,
     num: int,
     *,
-    dtype: DTypeLike = FLOAT32,
+    dtype: DTypeLike | None = None,
     device: _Device = None,
     endpoint: bool = True,
     requires_grad: bool = False,
 ) -> Tensor:
     """num evenly spaced numbers from start to stop, which is the last unless endpoint is False."""
+    if dtype is None:
+        dtype = np.complex64 if complex in (type(start), type(stop)) else FLOAT32
     return _finished(np.linspace(start, stop, num, endpoint, dtype=dtype), requires_grad, device)
 
 
@@ -174,12 +187,12 @@ def eye(
     /,
     *,
     k: int = 0,
-    dtype: DTypeLike = FLOAT32,
+    dtype: DTypeLike | None = None,
     device: _Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    return _finished(np.eye(n_rows, n_cols, k, dtype), requires_grad, device)
+    return _finished(np.eye(n_rows, n_cols, k, dtype or FLOAT32), requires_grad, device)
 
 
 def empty_like(x: Any, /, *, dtype: DTypeLike | None = None, device: _Device = None) -> Tensor:
@@ -208,3 +221,21 @@ def full_like(
     return full(
         array.shape, fill_value, dtype=array.dtype if dtype is None else dtype, device=device
     )
+
+
+__all__ = [
+    "arange",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]

@@ -13,6 +13,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # `op: what differs: values seen; the rule or the remedy.` NumPy's messages end without a period.
 _OWN_FORM = re.compile(r"[A-Za-z_][\w. -]*: .*\.", re.DOTALL)
+# NumPy's two classes stay: an AxisError is a ValueError and an IndexError at once.
+_KINDS = (np.exceptions.AxisError, np.linalg.LinAlgError, TypeError, ValueError, IndexError)
 _LONGEST = 60  # characters of an argument that is not an array
 
 
@@ -40,8 +42,8 @@ def names_its_errors(function: _Function) -> _Function:
 
 
 def _kind(error: Exception) -> type[Exception]:
-    """Python's own class: NumPy's AxisError is a ValueError and an IndexError at once."""
-    return next(kind for kind in (TypeError, ValueError, IndexError) if isinstance(error, kind))
+    """The class to raise: none derived from these, whose constructors may want other arguments."""
+    return next(kind for kind in _KINDS if isinstance(error, kind))
 
 
 def _described(value: Any) -> str:

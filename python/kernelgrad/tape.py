@@ -148,6 +148,44 @@ def record(out: Any, rule: Rule, inputs: Sequence[Any], saved: tuple[Any, ...] =
     return result
 
 
+class Parts(dict[int, Any]):
+    """The gradients of some of an operation's outputs, by number; they add up one by one."""
+
+    def __add__(self, other: Parts) -> Parts:
+        merged = Parts(self)
+        for i, grad in other.items():
+            merged[i] = merged[i] + grad if i in merged else grad
+        return merged
+
+
+def _part_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (Parts({saved[0]: grad_out}),)
+
+
+def record_several(
+    outputs: Sequence[Any], rule: Rule, base: Tensor, saved: tuple[Any, ...], keep: bool = True
+) -> list[Tensor]:
+    """As record, for an operation with several outputs, whose rule gets their gradients as Parts.
+
+    The one node of the operation gathers them from a node per output. With keep the raw outputs
+    follow what is saved.
+    """
+    results = [make_tensor(out) for out in outputs]
+    if not records(base):
+        return results
+    counters = [base._version] * len(_SAVES.get(rule, ()))
+    if keep:
+        counters += [_UNCHANGING] * (len(saved) - len(counters))
+        counters += [result._version for result in results]
+        saved += tuple(outputs)
+    versions = tuple([counter[0] for counter in counters])
+    whole = make_node(rule, saved, (edge(base),), (True,), tuple(counters), versions)
+    for i, result in enumerate(results):
+        result._node = make_node(_part_vjp, (i,), (whole,), (True,))
+        result._requires_grad = True
+    return results
+
+
 def record_view(out: Any, rule: Rule, base: Tensor, saved: tuple[Any, ...] = ()) -> Tensor:
     """As record, for a result on the memory of its one input."""
     result = make_tensor(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -234,12 +235,34 @@ class Tensor(_Methods):
         self._refuse_export("__array_interface__")
         return self._data.__array_interface__
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         self._refuse_export("__dlpack__")
-        return self._data.__dlpack__(**options)
+        if max_version is None and dl_device is None and copy is None:
+            return self._data.__dlpack__(stream=stream)
+        return self._data.__dlpack__(
+            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
         return self._data.__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
+        """kernelgrad itself, a namespace of the array API standard."""
+        import kernelgrad
+
+        if api_version is not None and api_version > kernelgrad.__array_api_version__:
+            raise ValueError(
+                f"__array_namespace__: version {api_version} of the standard was asked for; "
+                f"need {kernelgrad.__array_api_version__} or an older one."
+            )
+        return kernelgrad
 
     def item(self) -> Any:
         """The value of a one-element tensor as a Python scalar."""

@@ -170,4 +170,4 @@ def test_unsupported_functions_are_named():
     with pytest.raises(TypeError, match=r"numpy.add: where cannot be used with tensors"):
         np.add(t, 1.0, where=np.array([True, False]))
     with pytest.raises(TypeError, match=r"numpy.mean: these arguments cannot be used with tensors"):
-        np.mean(t, dtype=np.float64)
+        np.mean(t, where=np.array([True, False]))

@@ -84,7 +84,6 @@ from kernelgrad.ops.reduction import (
     argmax,
     argmin,
     count_nonzero,
-    cumulative_sum,
     max,
     mean,
     min,
@@ -93,6 +92,7 @@ from kernelgrad.ops.reduction import (
     sum,
     var,
 )
+from kernelgrad.ops.scan import cumulative_sum
 from kernelgrad.ops.selection import clip, maximum, minimum, where
 from kernelgrad.ops.shape import (
     broadcast_arrays,

@@ -88,14 +88,35 @@ def _remainder_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return grad_out if needs[0] else None, grad_b
 
 
+@saves(0, 1)
+def _copysign_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    x, y = (_values(v) for v in saved)
+    grad_a = multiply(grad_out, np.copysign(np.sign(x), x * np.copysign(1, y)))
+    return grad_a if needs[0] else None, multiply(grad_out, 0) if needs[1] else None
+
+
+def _nextafter_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return grad_out if needs[0] else None, multiply(grad_out, 0) if needs[1] else None
+
+
 def _zero_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     """Of a piecewise constant function."""
     return (multiply(grad_out, 0),)
 
 
-def _product_with_itself(x: Any, out: Any = None) -> Any:
+def _product_with_itself(x: Any) -> Any:
     """np.square, but of booleans as multiply has it."""
-    return np.multiply(x, x, out=out)
+    return np.multiply(x, x)
+
+
+def _floored_quotient(x: Any, y: Any, out: Any = None) -> Any:
+    """np.floor_divide, but with infinite operands as the array API standard has it."""
+    infinite = np.isinf(x) | np.isinf(y)
+    if not infinite.any():
+        return np.floor_divide(x, y, out=out)
+    x, y = np.broadcast_arrays(x, y)
+    quotient = np.floor_divide(x, y, out=np.empty_like(x), where=~infinite)
+    return np.floor(np.divide(x, y, out=quotient, where=infinite), out=out)
 
 
 def _values(x: Any) -> Any:
@@ -103,27 +124,34 @@ def _values(x: Any) -> Any:
 
 
 square = unary(
-    "square", large_unary(_product_with_itself), _square_vjp, keep="input", any_dtype=True
+    "square",
+    _product_with_itself,
+    _square_vjp,
+    keep="input",
+    keeps_dtype=True,
+    kernel=large_unary(np.square),
 )
 add = binary("add", np.add, _add_vjp)
 subtract = binary("subtract", np.subtract, _subtract_vjp)
 multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a", of_itself=square)
 divide = binary("divide", np.divide, _divide_vjp, for_a="b", for_b="ab", floating=True)
 power = binary("pow", np.power, _pow_vjp, for_a="ab", for_b="ab")
-floor_divide = binary("floor_divide", np.floor_divide, _floor_divide_vjp)
+floor_divide = binary("floor_divide", _floored_quotient, _floor_divide_vjp)
 remainder = binary("remainder", np.remainder, _remainder_vjp, for_b="ab")
-negative = unary("negative", large_unary(np.negative), _negative_vjp, any_dtype=True)
+copysign = binary("copysign", np.copysign, _copysign_vjp, for_a="ab", floating=True)
+nextafter = binary("nextafter", np.nextafter, _nextafter_vjp, floating=True)
+negative = unary("negative", np.negative, _negative_vjp, keeps_dtype=True)
 positive = unary(
-    "positive", large_unary(np.positive), lambda grad_out, saved, needs: (grad_out,), any_dtype=True
+    "positive", np.positive, lambda grad_out, saved, needs: (grad_out,), keeps_dtype=True
 )
-sqrt = unary("sqrt", large_unary(np.sqrt), _sqrt_vjp, keep="output")
-reciprocal = unary("reciprocal", large_unary(np.reciprocal), _reciprocal_vjp, keep="output")
-absolute = unary("abs", large_unary(np.abs), _abs_vjp, keep="input", any_dtype=True)
-sign = unary("sign", large_unary(np.sign), _zero_vjp, any_dtype=True)
-floor = unary("floor", large_unary(np.floor), _zero_vjp, any_dtype=True)
-ceil = unary("ceil", large_unary(np.ceil), _zero_vjp, any_dtype=True)
-trunc = unary("trunc", large_unary(np.trunc), _zero_vjp, any_dtype=True)
-round = unary("round", large_unary(np.rint), _zero_vjp, any_dtype=True)
+sqrt = unary("sqrt", np.sqrt, _sqrt_vjp, keep="output")
+reciprocal = unary("reciprocal", np.reciprocal, _reciprocal_vjp, keep="output")
+absolute = unary("abs", np.abs, _abs_vjp, keep="input", keeps_dtype=True)
+sign = unary("sign", np.sign, _zero_vjp, keeps_dtype=True)
+floor = unary("floor", np.floor, _zero_vjp, keeps_dtype=True)
+ceil = unary("ceil", np.ceil, _zero_vjp, keeps_dtype=True)
+trunc = unary("trunc", np.trunc, _zero_vjp, keeps_dtype=True)
+round = unary("round", np.round, _zero_vjp, keeps_dtype=True, kernel=large_unary(np.rint))
 
 
 def pow(a: Any, b: Any) -> Any:

@@ -24,8 +24,8 @@ bitwise_or = binary("bitwise_or", np.bitwise_or, None)
 bitwise_xor = binary("bitwise_xor", np.bitwise_xor, None)
 bitwise_left_shift = binary("bitwise_left_shift", np.left_shift, None)
 bitwise_right_shift = binary("bitwise_right_shift", np.right_shift, None)
-logical_not = unary("logical_not", np.logical_not, None, any_dtype=True)
-bitwise_invert = unary("bitwise_invert", np.invert, None, any_dtype=True)
+logical_not = unary("logical_not", np.logical_not, None, keeps_dtype=True)
+bitwise_invert = unary("bitwise_invert", np.invert, None, keeps_dtype=True)
 
 
 def _test(name: str, ufunc: np.ufunc) -> Callable[[Any], Any]:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy import ndarray
 
 from kernelgrad.autograd import record, record_view, records
-from kernelgrad.ops.promotion import astype
+from kernelgrad.ops.promotion import astype, weak_dtype
 from kernelgrad.ops.shape import broadcast_to, reshape
 from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, make_tensor, shares_memory, to_array
 
+_SCALARS = (bool, int, float, complex)
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
 
 
@@ -133,6 +134,16 @@ def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
         )
 
 
+def _stored(value: Any, dtype: np.dtype[Any]) -> Any:
+    """An assigned value as an array; a Python scalar is weak."""
+    if (
+        value.__class__ in (bool, int, float, complex)
+        and weak_dtype("setitem", dtype, value) is dtype
+    ):
+        return np.asarray(value, dtype)
+    return to_array(value, "setitem")
+
+
 @names_its_errors
 def setitem(a: Tensor, key: Any, value: Any) -> None:
     """a[key] = value, in place; recorded if the tensor or the value requires grad."""
@@ -148,7 +159,7 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
         )
     if recorded and not _is_basic(key):
         key = _own_copy(key)
-    raw = value._data if isinstance(value, Tensor) else to_array(value, "setitem")
+    raw = value._data if isinstance(value, Tensor) else _stored(value, a.dtype)
     if not np.can_cast(raw.dtype, a.dtype, "same_kind"):
         raise TypeError(
             f"setitem: a value of {raw.dtype} cannot be stored in {a.dtype}; convert it "

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kernelgrad.autograd import edge, is_grad_enabled, record
+from kernelgrad.autograd import record, record_several
 from kernelgrad.ops.promotion import cast, result_dtype
 from kernelgrad.ops.shape import expand_dims, reshape
 from kernelgrad.refusal import names_its_errors
-from kernelgrad.tape import make_node
-from kernelgrad.tensor import Tensor, make_tensor, share_memory, to_array
+from kernelgrad.tensor import Tensor, share_memory, to_array
 
 
 def _concat_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
@@ -62,20 +61,6 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     return concat([expand_dims(a, axis) for a in parts], axis)
 
 
-class _Parts(dict[int, Any]):
-    """The gradients of some of the parts of a split; they add up part by part."""
-
-    def __add__(self, other: _Parts) -> _Parts:
-        merged = _Parts(self)
-        for i, grad in other.items():
-            merged[i] = merged[i] + grad if i in merged else grad
-        return merged
-
-
-def _part_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    return (_Parts({saved[0]: grad_out}),)
-
-
 def _split_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     axis, shapes, dtype = saved
     return (
@@ -99,17 +84,11 @@ def split(a: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     raw_parts = np.split(x, sections, axis)
     if not isinstance(a, Tensor):
         return raw_parts
-    parts = [make_tensor(part) for part in raw_parts]
+    # One node gathers the parts' gradients, so that each costs its own size and not the whole's.
+    shapes = [part.shape for part in raw_parts]
+    parts = record_several(raw_parts, _split_vjp, a, (axis, shapes, x.dtype), keep=False)
     for part in parts:
         share_memory(part, a)
-    if a._requires_grad and is_grad_enabled():
-        # One node gathers the parts' gradients, so that each costs its own size and not the
-        # whole's.
-        shapes = [part.shape for part in raw_parts]
-        whole = make_node(_split_vjp, (axis, shapes, x.dtype), (edge(a),), (True,))
-        for i, part in enumerate(parts):
-            part._node = make_node(_part_vjp, (i,), (whole,), (True,))
-            part._requires_grad = True
     return parts
 
 

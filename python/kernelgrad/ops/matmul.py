@@ -11,6 +11,7 @@ from numpy import ndarray
 from kernelgrad import kernels
 from kernelgrad.autograd import is_grad_enabled
 from kernelgrad.ops.arithmetic import multiply
+from kernelgrad.ops.complex import conj
 from kernelgrad.ops.promotion import promote
 from kernelgrad.ops.reduction import sum, sum_to
 from kernelgrad.ops.shape import expand_dims, matrix_transpose, permute_dims, reshape
@@ -204,8 +205,18 @@ def outer(a: Any, b: Any) -> Any:
 
 
 def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
-    """Sums of products along one axis."""
-    return sum(multiply(a, b), axis)
+    """Sums of products along one axis, of conj(a) with b.
+
+    Shapes: the axis has one size in both; the others broadcast. Dtypes: numbers.
+    Gradient: for both.
+    """
+    a, b = promote("vecdot", a, b)
+    if a.shape[axis] != b.shape[axis]:
+        raise ValueError(
+            f"vecdot: axis {axis} has sizes {a.shape[axis]} and {b.shape[axis]}; need one size."
+        )
+    product = multiply(conj(a) if a.dtype.kind == "c" else a, b)
+    return sum(product, axis, dtype=product.dtype)
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kernelgrad.autograd import record, records
 from kernelgrad.device import Device
-from kernelgrad.ops import arithmetic, comparison, indexing, reduction, selection, shape
+from kernelgrad.ops import arithmetic, comparison, indexing, reduction, scan, selection, shape
 from kernelgrad.ops.matmul import matmul
 from kernelgrad.ops.promotion import astype
 from kernelgrad.tensor import Tensor, make_tensor
@@ -210,7 +210,7 @@ class TensorMethods:
             reduction.prod,
         )
         any, all, argmax, argmin = reduction.any, reduction.all, reduction.argmax, reduction.argmin
-        var, std, cumulative_sum = reduction.var, reduction.std, reduction.cumulative_sum
+        var, std, cumulative_sum = reduction.var, reduction.std, scan.cumulative_sum
         permute_dims, swapaxes, expand_dims = shape.permute_dims, shape.swapaxes, shape.expand_dims
         squeeze, flatten, repeat = shape.squeeze, shape.flatten, shape.repeat
         take, clip, astype = indexing.take, selection.clip, astype

@@ -17,6 +17,7 @@ from kernelgrad.ops import (
     indexing,
     joining,
     reduction,
+    scan,
     selection,
     shape,
     trigonometric,
@@ -158,7 +159,7 @@ def _deviation(function: _Function) -> _Function:
 
 
 def _cumsum(a: Any, axis: int | None = None) -> Any:
-    return reduction.cumulative_sum(shape.flatten(a) if axis is None else a, axis or 0)
+    return scan.cumulative_sum(shape.flatten(a) if axis is None else a, axis or 0)
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:

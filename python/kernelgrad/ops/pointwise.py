@@ -11,9 +11,16 @@ from numpy import ndarray
 
 from kernelgrad import kernels
 from kernelgrad.autograd import is_grad_enabled, record
-from kernelgrad.ops.promotion import floating, known_scalars, promote
+from kernelgrad.ops.promotion import (
+    COMPUTED,
+    FLOATS_AND_COMPLEX,
+    astype,
+    known_scalars,
+    promote,
+    refuse_storage,
+)
 from kernelgrad.tape import ADAPTERS, OUTPUT, Node, Rule, make_node, saves
-from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor
+from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, make_tensor, to_array
 
 # From this size on results come from the aligned cache instead of NumPy's allocator.
 _LARGE = 1 << 16
@@ -21,25 +28,27 @@ _LARGE = 1 << 16
 _UNSAVED = [0]
 
 
-def large_unary(ufunc: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A NumPy function of one array whose large floating results come from the cache."""
+def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
+    """A NumPy function of one floating array, whose large results come from the cache."""
 
     def forward(x: Any) -> Any:
-        if x.nbytes >= _LARGE and (x.dtype is FLOAT32 or x.dtype is FLOAT64):
+        if x.nbytes >= _LARGE:
             return ufunc(x, out=kernels.empty(x.shape, x.dtype))
         return ufunc(x)
 
     return forward
 
 
-def _large_binary(ufunc: np.ufunc, x: Any, y: Any) -> Any:
+def _large_binary(ufunc: Callable[..., Any], x: Any, y: Any) -> Any:
     if x.dtype is FLOAT32 or x.dtype is FLOAT64:
         shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
         return ufunc(x, y, out=kernels.empty(shape, x.dtype))
     return ufunc(x, y)
 
 
-def _explained(name: str, x: Any, y: Any, error: ValueError) -> ValueError:
+def _explained(name: str, x: Any, y: Any, error: Exception) -> Exception:
+    if isinstance(error, TypeError):
+        return TypeError(f"{name}: {x.dtype} has no {name}; convert it with astype.")
     try:
         np.broadcast_shapes(x.shape, y.shape)
     except ValueError:
@@ -50,44 +59,63 @@ def _explained(name: str, x: Any, y: Any, error: ValueError) -> ValueError:
 
 def unary(
     name: str,
-    forward: Callable[[Any], Any],
+    function: Callable[[Any], Any],
     rule: Rule | None,
     keep: str = "",
-    any_dtype: bool = False,
+    keeps_dtype: bool = False,
+    kernel: Callable[[Any], Any] | None = None,
 ) -> Callable[[Any], Any]:
-    """The operation of one operand. `keep` is what the rule saves: "input", "output" or nothing."""
-    keep_input, keep_output = keep == "input", keep == "output"
+    """The operation of one operand.
 
-    def op(a: Any) -> Any:
-        is_tensor = isinstance(a, Tensor)
-        x = a._data if is_tensor else a
-        if x.__class__ is not ndarray or not (
-            any_dtype or x.dtype is FLOAT32 or x.dtype is FLOAT64
+    function: NumPy's, for every dtype; float32 and float64 go to the native kernel, if there is
+    one. keep: what the rule saves, "input", "output" or nothing. keeps_dtype: integers stay
+    integers; otherwise they become float32. Complex numbers are not differentiated.
+    """
+    keep_input, keep_output = keep == "input", keep == "output"
+    forward = kernel or function
+    if kernel is None and rule is not None and isinstance(function, np.ufunc):
+        forward = large_unary(function)
+
+    def op(x: Any) -> Any:
+        is_tensor = isinstance(x, Tensor)
+        values = x._data if is_tensor else x
+        if values.__class__ is not ndarray or (
+            values.dtype is not FLOAT32 and values.dtype is not FLOAT64
         ):
-            return slow(a)
-        out = forward(x)
+            return general(x)
+        out = forward(values)
         if not is_tensor:
             return out if out.__class__ is ndarray else np.asarray(out)
         result = make_tensor(out)
-        if a._requires_grad and rule is not None and is_grad_enabled():
-            parent = a if a._node is None else a._node
+        if x._requires_grad and rule is not None and is_grad_enabled():
+            parent = x if x._node is None else x._node
             if keep_output:
                 node = make_node(
                     rule, (result._data,), (parent,), _NEEDED, (result._version,), _ORIGINAL
                 )
             elif keep_input:
-                node = make_node(rule, (x,), (parent,), _NEEDED, (a._version,), (a._version[0],))
+                node = make_node(
+                    rule, (values,), (parent,), _NEEDED, (x._version,), (x._version[0],)
+                )
             else:
                 node = make_node(rule, (), (parent,), _NEEDED)
             result._node = node
             result._requires_grad = True
         return result
 
-    def slow(a: Any) -> Any:
-        a = floating(name, a) if not any_dtype else _as_array(name, a)
-        if a.dtype.kind == "c" or a.dtype.itemsize == 2:
-            raise TypeError(f"{name}: dtype {a.dtype}; need float32 or float64.")
-        return op(a)
+    def general(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            x = to_array(x, name)
+        if x.dtype is FLOAT32 or x.dtype is FLOAT64:
+            return op(x)
+        refuse_storage(name, x.dtype)
+        if x.dtype.kind in "biu" and not keeps_dtype:
+            return op(astype(x, FLOAT32))
+        try:
+            out = np.asarray(function(x._data if isinstance(x, Tensor) else x))
+        except TypeError:
+            raise TypeError(f"{name}: {x.dtype} has no {name}; convert it with astype.") from None
+        return make_tensor(out) if isinstance(x, Tensor) else out
 
     op.__name__ = op.__qualname__ = name
     return op
@@ -97,15 +125,9 @@ _NEEDED = (True,)
 _ORIGINAL = (0,)
 
 
-def _as_array(name: str, a: Any) -> Any:
-    from kernelgrad.tensor import to_array
-
-    return a if isinstance(a, Tensor) else to_array(a, name)
-
-
 def binary(
     name: str,
-    ufunc: np.ufunc,
+    ufunc: Callable[..., Any],
     rule: Rule | None,
     for_a: str = "",
     for_b: str = "",
@@ -117,10 +139,12 @@ def binary(
     for_a, for_b: which of "a" and "b" the gradient of that operand needs. of_itself: the operation
     with one operand in both places. floating: integers become float32.
     """
+    direct = FLOATS_AND_COMPLEX if floating else COMPUTED
     a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
     saves_something = a_for_a or b_for_a or a_for_b or b_for_b
 
-    def op(a: Any, b: Any) -> Any:
+    def op(x1: Any, x2: Any) -> Any:
+        a, b = x1, x2
         if a is b and of_itself is not None:
             return of_itself(a)
         is_a = isinstance(a, Tensor)
@@ -135,7 +159,7 @@ def binary(
             x.__class__ is not ndarray
             or y.__class__ is not ndarray
             or x.dtype is not y.dtype
-            or (floating and x.dtype is not FLOAT32 and x.dtype is not FLOAT64)
+            or (x.dtype is not FLOAT32 and x.dtype not in direct)
         ):
             return op(*promote(name, a, b, floating))
         try:
@@ -145,7 +169,7 @@ def binary(
                 out = ufunc(x, y)
                 if out.__class__ is not ndarray:
                     out = np.asarray(out)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise _explained(name, x, y, error) from None
         if not (is_a or is_b):
             return out

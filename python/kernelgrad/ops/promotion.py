@@ -13,8 +13,12 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from kernelgrad.autograd import record
-from kernelgrad.tensor import FLOAT32, Tensor, to_array
+from kernelgrad.autograd import record, records
+from kernelgrad.device import Device
+from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, to_array
+
+FLOATS_AND_COMPLEX = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
+COMPUTED = FLOATS_AND_COMPLEX | frozenset(map(np.dtype, ("?", *"bhiq", *"BHIQ", *"lL")))
 
 _KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 _SCALAR_DEFAULTS: dict[int, np.dtype[Any]] = {
@@ -29,8 +33,22 @@ def _astype_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (astype(grad_out, dtype),)
 
 
-def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
-    """x converted to dtype; a gradient flows between floating dtypes."""
+def refuse_storage(op: str, dtype: np.dtype[Any]) -> None:
+    """Raises for dtypes that are for holding, converting and multiplying matrices only."""
+    if dtype not in COMPUTED:
+        raise TypeError(
+            f"{op}: {dtype} is a storage type, without arithmetic; convert it to float32 first."
+        )
+
+
+def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None) -> Any:
+    """x converted to dtype; with copy=False x itself, if it has that dtype.
+
+    Shapes: as x. Gradient: flows between floating dtypes; integers and booleans have none.
+    Raises: TypeError for a complex dtype if x requires grad.
+    """
+    if device is not None:
+        Device(device)
     dtype = np.dtype(dtype)
     if not isinstance(x, Tensor):
         return x.astype(dtype, copy=copy)
@@ -38,12 +56,18 @@ def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
         return x
     if dtype.kind not in "biufc":
         raise TypeError(f"astype: dtype {dtype}; need numbers or booleans.")
+    if dtype.kind == "c" and records(x):
+        raise TypeError(
+            f"astype: {dtype} has no gradient, but the tensor requires grad; .detach() it first."
+        )
     out = x._data.astype(dtype)
     return record(out, _astype_vjp, (x,) if dtype.kind == "f" else (), (x._data.dtype,))
 
 
 def result_dtype(op: str, first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of an operation on arrays of two dtypes."""
+    refuse_storage(op, first)
+    refuse_storage(op, second)
     rank, other = _KIND_RANK[first.kind], _KIND_RANK[second.kind]
     if rank != other and max(rank, other) >= 2:
         higher, lower = (first, second) if rank > other else (second, first)
@@ -86,17 +110,21 @@ def _scalar_rank(op: str, value: Any) -> int:
         ) from None
 
 
+def weak_dtype(op: str, dtype: np.dtype[Any], scalar: Any) -> np.dtype[Any]:
+    """The dtype of an operation on an array and a scalar: the array's, unless the scalar is of a
+    higher kind."""
+    rank = _scalar_rank(op, scalar)
+    refuse_storage(op, dtype)
+    if rank <= _KIND_RANK[dtype.kind]:
+        return dtype
+    return np.dtype(np.complex128) if rank == 3 and dtype is FLOAT64 else _SCALAR_DEFAULTS[rank]
+
+
 def weak_scalar(op: str, array: Any, scalar: Any) -> tuple[Any, NDArray[Any]]:
     """The array (converted if the scalar is of a higher kind) and the scalar as an array of its
     dtype."""
-    dtype: np.dtype[Any] = array.dtype
-    rank = _scalar_rank(op, scalar)
-    if rank > _KIND_RANK[dtype.kind]:
-        dtype = _SCALAR_DEFAULTS[rank]
-        if rank == 3 and array.dtype.kind == "f":
-            dtype = np.dtype(np.complex128 if array.dtype.itemsize == 8 else np.complex64)
-        array = astype(array, dtype)
-    return array, _scalar_array(scalar, dtype)
+    dtype = weak_dtype(op, array.dtype, scalar)
+    return cast(array, dtype), _scalar_array(scalar, dtype)
 
 
 def _is_array(value: Any) -> bool:
@@ -116,7 +144,7 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
         a, b = weak_scalar(op, a, b)
     elif not _is_array(a):
         b, a = weak_scalar(op, b, a)
-    dtype = a.dtype if a.dtype is b.dtype else result_dtype(op, a.dtype, b.dtype)
+    dtype = result_dtype(op, a.dtype, b.dtype)
     if floating and dtype.kind in "biu":
         dtype = FLOAT32
     return cast(a, dtype), cast(b, dtype)

@@ -12,7 +12,7 @@ from numpy import ndarray
 from kernelgrad import kernels
 from kernelgrad.autograd import is_grad_enabled, record
 from kernelgrad.ops.arithmetic import divide, multiply, sqrt, subtract
-from kernelgrad.ops.promotion import astype, floating
+from kernelgrad.ops.promotion import astype, floating, refuse_storage
 from kernelgrad.ops.shape import broadcast_to, permute_dims, reshape
 from kernelgrad.refusal import names_its_errors
 from kernelgrad.tape import OUTPUT, Rule, make_node, saves
@@ -69,17 +69,20 @@ def _linear(
 ) -> Callable[..., Any]:
     """sum and mean: their rules need the shape alone."""
 
-    def op(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    def op(a: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         is_tensor = isinstance(a, Tensor)
         x = a._data if is_tensor else a
         if x.__class__ is not ndarray:
-            return op(to_array(x, name), axis, keepdims)
+            return op(to_array(x, name), axis, keepdims, dtype)
+        if dtype is not None and dtype != x.dtype:
+            return op(astype(a, dtype), axis, keepdims, dtype)
         if x.dtype is FLOAT32 or x.dtype is FLOAT64:
             out = kernel(x, axis, keepdims)
-        elif name == "mean":
+        elif name == "mean" and x.dtype.kind != "c":
             return op(floating(name, a), axis, keepdims)
         else:
-            out = np.asarray(fallback(x, axis=axis, keepdims=keepdims))
+            refuse_storage(name, x.dtype)
+            out = np.asarray(fallback(x, axis=axis, keepdims=keepdims, dtype=dtype))
         if not is_tensor:
             return out
         result = make_tensor(out)
@@ -130,6 +133,7 @@ def _extremum(
         if x.dtype is FLOAT32 or x.dtype is FLOAT64:
             out = kernel(x, axis, keepdims)
         else:
+            refuse_storage(name, x.dtype)
             out = np.asarray(fallback(x, axis=axis, keepdims=keepdims))
         if not isinstance(a, Tensor):
             return out
@@ -167,11 +171,14 @@ def std(a: Any, axis: Any = None, correction: float = 0.0, keepdims: bool = Fals
 
 
 @names_its_errors
-def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(a: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The product. For a gradient it multiplies in pairs, so that zeros need no division."""
+    if dtype is not None and isinstance(a, Tensor):
+        a = astype(a, dtype)
     x = a._data if isinstance(a, Tensor) else to_array(a, "prod")
+    refuse_storage("prod", x.dtype)
     if not isinstance(a, Tensor) or not a._requires_grad or not is_grad_enabled():
-        out = np.asarray(np.prod(x, axis=axis, keepdims=keepdims))
+        out = np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype))
         return make_tensor(out) if isinstance(a, Tensor) else out
     from kernelgrad.ops.joining import concat
 
@@ -219,29 +226,3 @@ argmin = _unrecorded("argmin", np.argmin)
 any = _unrecorded("any", np.any)
 all = _unrecorded("all", np.all)
 count_nonzero = _unrecorded("count_nonzero", np.count_nonzero)
-
-
-def _cumulative_sum_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    from kernelgrad.ops.shape import flip
-
-    (axis,) = saved
-    return (flip(cumulative_sum(flip(grad_out, axis), axis), axis),)
-
-
-@names_its_errors
-def cumulative_sum(a: Any, axis: int | None = None) -> Any:
-    """Running sums along an axis, which may be left out in one dimension."""
-    x = a._data if isinstance(a, Tensor) else to_array(a, "cumulative_sum")
-    if axis is None:
-        if x.ndim != 1:
-            raise ValueError(
-                f"cumulative_sum: x has {x.ndim} axes; axis is needed unless there is one."
-            )
-        axis = 0
-    out = np.cumsum(x, axis=axis)
-    return record(out, _cumulative_sum_vjp, (a,), (axis,)) if isinstance(a, Tensor) else out
-
-
-def with_dtype(a: Any, dtype: Any) -> Any:
-    """a, converted if a dtype was asked for."""
-    return a if dtype is None else astype(a, dtype)

@@ -123,6 +123,43 @@ def broadcast_arrays(*arrays: Any) -> list[Any]:
     return [broadcast_to(a, shape) for a in arrays]
 
 
+def broadcast_shapes(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The shape that arrays of these shapes broadcast to; None is an unknown size."""
+    ndim = max(map(len, shapes), default=0)
+    result: list[int | None] = []
+    for sizes in zip(*[(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes], strict=True):
+        known = {size for size in sizes if size not in (None, 1)}
+        if len(known) > 1:
+            text = ", ".join(map(str, shapes))
+            raise ValueError(
+                f"broadcast_shapes: shapes {text} do not broadcast; sizes must agree or be 1."
+            )
+        result.append(known.pop() if known else None if None in sizes else 1)
+    return tuple(result)
+
+
+@names_its_errors
+def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
+    """Coordinates of a grid from those of its axes.
+
+    Shapes: n vectors of sizes s1, s2, ... -> n views of shape (s1, s2, ...), for indexing "xy"
+    with the first two exchanged.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is {indexing!r}; need 'xy' or 'ij'.")
+    for a in arrays:
+        if len(a.shape) > 1:
+            raise ValueError(f"meshgrid: an array has shape {tuple(a.shape)}; need vectors.")
+    places = list(range(len(arrays)))
+    if indexing == "xy" and len(arrays) > 1:
+        places[:2] = 1, 0
+    lines = [
+        reshape(a, tuple([-1 if i == place else 1 for i in range(len(arrays))]))
+        for a, place in zip(arrays, places, strict=True)
+    ]
+    return broadcast_arrays(*lines) if lines else []
+
+
 @names_its_errors
 def expand_dims(a: Any, axis: Any) -> Any:
     """New axes of size 1 at the given places of the result."""

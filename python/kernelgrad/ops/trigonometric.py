@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kernelgrad.ops.arithmetic import add, divide, multiply, negative, sqrt, square, subtract
-from kernelgrad.ops.pointwise import binary, large_unary, unary
+from kernelgrad.ops.pointwise import binary, unary
 from kernelgrad.tape import OUTPUT, saves
 
 
@@ -57,11 +57,11 @@ def _hypot_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return multiply(scaled, a) if needs[0] else None, multiply(scaled, b) if needs[1] else None
 
 
-sin = unary("sin", large_unary(np.sin), _sin_vjp, keep="input")
-cos = unary("cos", large_unary(np.cos), _cos_vjp, keep="input")
-tan = unary("tan", large_unary(np.tan), _tan_vjp, keep="output")
-asin = unary("asin", large_unary(np.arcsin), _asin_vjp, keep="input")
-acos = unary("acos", large_unary(np.arccos), _acos_vjp, keep="input")
-atan = unary("atan", large_unary(np.arctan), _atan_vjp, keep="input")
+sin = unary("sin", np.sin, _sin_vjp, keep="input")
+cos = unary("cos", np.cos, _cos_vjp, keep="input")
+tan = unary("tan", np.tan, _tan_vjp, keep="output")
+asin = unary("asin", np.arcsin, _asin_vjp, keep="input")
+acos = unary("acos", np.arccos, _acos_vjp, keep="input")
+atan = unary("atan", np.arctan, _atan_vjp, keep="input")
 atan2 = binary("atan2", np.arctan2, _atan2_vjp, for_a="ab", for_b="ab", floating=True)
 hypot = binary("hypot", np.hypot, _hypot_vjp, for_a="ab", for_b="ab", floating=True)

@@ -1,0 +1,106 @@
+"""Linear algebra: the array API standard's extension `linalg`, with gradients.
+
+Leading axes stack matrices. What has no kernel of its own goes through NumPy's LAPACK.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from numpy.linalg import LinAlgError
+
+from kernelgrad.creation import asarray
+from kernelgrad.namespace import matmul, matrix_transpose, outer, tensordot, vecdot
+from kernelgrad.namespace.wrapping import of_one, of_two
+from kernelgrad.ops import decompositions, diagonals, linear_systems, norms
+
+cholesky = of_one(decompositions.cholesky)
+cross = of_two(norms.cross)
+det = of_one(linear_systems.det)
+diagonal = of_one(diagonals.diagonal)
+eigvals = of_one(decompositions.eigvals)
+eigvalsh = of_one(decompositions.eigvalsh)
+inv = of_one(linear_systems.inv)
+matrix_norm = of_one(norms.matrix_norm)
+matrix_power = of_one(linear_systems.matrix_power)
+matrix_rank = of_one(linear_systems.matrix_rank)
+pinv = of_one(linear_systems.pinv)
+solve = of_two(linear_systems.solve)
+svdvals = of_one(decompositions.svdvals)
+trace = of_one(diagonals.trace)
+vector_norm = of_one(norms.vector_norm)
+
+
+def eig(x: Any, /) -> decompositions.Eigen:
+    """Eigenvalues and eigenvectors (columns) of square matrices, always complex.
+
+    Shapes: (..., n, n) -> (..., n) and (..., n, n). Gradient: none, since the results are complex.
+    """
+    return decompositions.eig(asarray(x))
+
+
+def eigh(x: Any, /) -> decompositions.Eigen:
+    """Eigenvalues, ascending, and orthonormal eigenvectors (columns) of symmetric matrices.
+
+    Shapes: (..., n, n) -> (..., n) and (..., n, n). Only the lower triangle is read.
+    Gradient: symmetric; of the eigenvectors where the eigenvalues differ.
+    """
+    return decompositions.eigh(asarray(x))
+
+
+def qr(x: Any, /, *, mode: Literal["reduced", "complete"] = "reduced") -> decompositions.QR:
+    """Q with orthonormal columns and upper triangular R, of which x is the product.
+
+    Shapes: x (..., m, n), k = min(m, n) -> Q (..., m, k), R (..., k, n); for mode "complete" Q is
+    (..., m, m) and R (..., m, n). Gradient: where the first k columns of x are independent; none
+    for a complete Q that has more columns than x.
+    """
+    return decompositions.qr(asarray(x), mode)
+
+
+def slogdet(x: Any, /) -> linear_systems.Slogdet:
+    """Sign and logarithm of the magnitude of determinants.
+
+    Shapes: (..., n, n) -> two of (...). Gradient: of logabsdet, inv(x)^T; the sign has none.
+    """
+    return linear_systems.slogdet(asarray(x))
+
+
+def svd(x: Any, /, *, full_matrices: bool = True) -> decompositions.SVD:
+    """Singular values, descending, with U * S @ Vh = x.
+
+    Shapes: x (..., m, n), k = min(m, n) -> U (..., m, k), S (..., k), Vh (..., k, n); with
+    full_matrices U is (..., m, m) and Vh (..., n, n). Gradient: of U and Vh where the singular
+    values differ; none for the extra columns of full matrices.
+    """
+    return decompositions.svd(asarray(x), full_matrices)
+
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]

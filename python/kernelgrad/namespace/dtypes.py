@@ -1,0 +1,123 @@
+"""Dtypes: their names, limits, kinds and promotion."""
+
+from __future__ import annotations
+
+from builtins import bool as _bool
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernelgrad.ops.promotion import result_dtype, weak_dtype
+from kernelgrad.tensor import Tensor
+
+bool = np.dtype(np.bool_)
+int8 = np.dtype(np.int8)
+int16 = np.dtype(np.int16)
+int32 = np.dtype(np.int32)
+int64 = np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
+uint16 = np.dtype(np.uint16)
+uint32 = np.dtype(np.uint32)
+uint64 = np.dtype(np.uint64)
+float16 = np.dtype(np.float16)
+float32 = np.dtype(np.float32)
+float64 = np.dtype(np.float64)
+complex64 = np.dtype(np.complex64)
+complex128 = np.dtype(np.complex128)
+
+
+@dataclass(frozen=True)
+class FloatInfo:
+    """What finfo gives."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class IntegerInfo:
+    """What iinfo gives."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: np.dtype[Any]
+
+
+def _dtype_of(value: Any) -> np.dtype[Any]:
+    return value.dtype if isinstance(value, Tensor | np.ndarray) else np.dtype(value)
+
+
+def finfo(type: Any, /) -> FloatInfo:
+    """Limits of a floating dtype, or of an array's; of a complex one those of its parts."""
+    found = np.finfo(_dtype_of(type))
+    return FloatInfo(
+        found.bits,
+        float(found.eps),
+        float(found.max),
+        float(found.min),
+        float(found.smallest_normal),
+        found.dtype,
+    )
+
+
+def iinfo(type: Any, /) -> IntegerInfo:
+    """Limits of an integer dtype, or of an array's."""
+    found = np.iinfo(_dtype_of(type))
+    return IntegerInfo(found.bits, int(found.max), int(found.min), found.dtype)
+
+
+def isdtype(dtype: Any, kind: Any) -> _bool:
+    """Whether a dtype is another, or of a kind, or of one of several.
+
+    Kinds: "bool", "signed integer", "unsigned integer", "integral", "real floating",
+    "complex floating", "numeric".
+    """
+    return np.isdtype(np.dtype(dtype), kind)
+
+
+def can_cast(from_: Any, to: Any, /) -> _bool:
+    """Whether promotion may take one dtype (or an array's) to another."""
+    return np.can_cast(_dtype_of(from_), np.dtype(to))
+
+
+def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
+    """The dtype of an operation on these arrays, dtypes and (weak) Python scalars."""
+    scalars = [value for value in arrays_and_dtypes if isinstance(value, int | float | complex)]
+    dtypes = [_dtype_of(v) for v in arrays_and_dtypes if not isinstance(v, int | float | complex)]
+    if not dtypes:
+        raise ValueError("result_type: no array or dtype was given; need at least one.")
+    found = dtypes[0]
+    for dtype in dtypes[1:]:
+        found = result_dtype("result_type", found, dtype)
+    for scalar in scalars:
+        found = weak_dtype("result_type", found, scalar)
+    return found
+
+
+__all__ = [
+    "bool",
+    "can_cast",
+    "complex64",
+    "complex128",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "iinfo",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "isdtype",
+    "result_type",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
