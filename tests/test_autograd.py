@@ -594,3 +594,16 @@ def test_threads_walk_one_graph():
         worker.join()
     assert len(results) == 4
     assert all(result == results[0] for result in results)
+
+
+def test_recorded_gradients_add_up_inside_no_grad():
+    """create_graph records the whole pass, its accumulation and copies included."""
+    x = kg.tensor(2.0, requires_grad=True)
+    first, second, third = x**3, x**2, x**4
+    with kg.no_grad():
+        first.backward(create_graph=True)
+        second.backward(create_graph=True)
+        once, again = kg.grad(third, [x, x], create_graph=True)
+    assert kg.grad(x.grad, x)[0].item() == 6 * 2.0 + 2
+    assert once.requires_grad
+    assert again.requires_grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from heapq import heappop, heappush
 from typing import Any
 
@@ -200,7 +201,7 @@ def backward(
     walk = _Pass(create_graph if retain_graph is None else retain_graph, create_graph)
     seed = _seed("backward", tensor, gradient, walk)
     _walk(walk, (seed,))
-    with _accumulation:
+    with _accumulation, enable_grad() if create_graph else nullcontext():
         for leaf, grad in walk.leaves.items():
             walk.add_to_grad(leaf, grad)
 
@@ -262,14 +263,18 @@ def grad(
     walk.captured = {target: None for target in targets if isinstance(target, Node)}
     _walk(walk, seeds)
     results: list[Tensor | None] = []
-    for i, target in enumerate(targets):
-        found = walk.captured[target] if isinstance(target, Node) else walk.leaves.get(inputs[i])
-        if found is None and not allow_unused:
-            raise RuntimeError(
-                f"grad: the outputs do not depend on input {i}; pass allow_unused=True to "
-                "get None for it."
-            )
-        results.append(None if found is None else walk.own(found))
+    with enable_grad() if create_graph else nullcontext():
+        for i, target in enumerate(targets):
+            if isinstance(target, Node):
+                found = walk.captured[target]
+            else:
+                found = walk.leaves.get(inputs[i])
+            if found is None and not allow_unused:
+                raise RuntimeError(
+                    f"grad: the outputs do not depend on input {i}; pass allow_unused=True to "
+                    "get None for it."
+                )
+            results.append(None if found is None else walk.own(found))
     return tuple(results)
 
 

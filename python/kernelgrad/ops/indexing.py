@@ -9,10 +9,11 @@ import numpy as np
 from numpy import ndarray
 
 from kernelgrad.autograd import record, record_view, records
+from kernelgrad.ops.in_place import check_in_place
 from kernelgrad.ops.promotion import astype, weak_dtype
 from kernelgrad.ops.shape import broadcast_to, reshape
 from kernelgrad.refusal import names_its_errors
-from kernelgrad.tensor import Tensor, make_tensor, shares_memory, to_array
+from kernelgrad.tensor import Tensor, make_tensor, to_array
 
 _SCALARS = (bool, int, float, complex)
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
@@ -115,23 +116,6 @@ def _with_zeros(a: Any, key: Any) -> Any:
     out = (a._data if isinstance(a, Tensor) else a).copy()
     out[key] = 0
     return record(out, _with_zeros_vjp, (a,), (key,)) if isinstance(a, Tensor) else out
-
-
-def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
-    """Refuses a change in place that the graph could not follow."""
-    if not recorded:
-        return
-    if target._requires_grad and target._node is None:
-        raise RuntimeError(
-            f"{op}: a leaf that requires grad cannot be changed in place; do it inside "
-            "kg.no_grad(), or use .clone()."
-        )
-    if shares_memory(target):
-        raise RuntimeError(
-            f"{op}: the tensor shares its memory with a view, which a recorded change in "
-            "place would leave "
-            "without history; change a .clone() instead."
-        )
 
 
 def _stored(value: Any, dtype: np.dtype[Any]) -> Any:

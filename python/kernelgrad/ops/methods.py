@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelgrad.autograd import record, records
+from kernelgrad.autograd import record
 from kernelgrad.device import Device
 from kernelgrad.ops import arithmetic, comparison, indexing, reduction, scan, selection, shape
+from kernelgrad.ops.in_place import in_place
 from kernelgrad.ops.matmul import matmul
 from kernelgrad.ops.promotion import astype
-from kernelgrad.tensor import Tensor, make_tensor
+from kernelgrad.tensor import Tensor
 
 _OPERANDS = (Tensor, np.ndarray, np.generic, bool, int, float, complex)
 
@@ -31,41 +32,6 @@ def _reflected(op: Any) -> Any:
         return op(other, self)
 
     return reflected
-
-
-def _in_place(op: Any) -> Any:
-    """op(a, b) stored in a's own memory; the version moves on, and the graph with it."""
-
-    def change(self: Tensor, other: Any) -> Tensor:
-        name = f"in-place {op.__name__}"
-        recorded = records(self, other)
-        indexing.check_in_place(name, self, recorded)
-        if recorded:
-            # The old values may be needed by the gradient: they are copied before they are lost.
-            before = make_tensor(self._data.copy())
-            before._node, before._requires_grad = self._node, self._requires_grad
-        else:
-            before = make_tensor(self._data)
-        result = op(before, other)
-        if result.shape != self.shape:
-            raise ValueError(
-                f"{name}: the result has shape {result.shape}, the tensor {self.shape}; need the "
-                "same."
-            )
-        if result.dtype != self.dtype:
-            if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-                raise TypeError(
-                    f"{name}: a result of {result.dtype} cannot be stored in {self.dtype}; "
-                    "convert the tensor first."
-                )
-            result = astype(result, self.dtype)
-        self._data[...] = result._data
-        self._version[0] += 1
-        if recorded:
-            self._node, self._requires_grad = result._node, result._requires_grad
-        return self
-
-    return change
 
 
 def _clone_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
@@ -181,19 +147,19 @@ class TensorMethods:
         __pos__ = arithmetic.positive
         __abs__ = arithmetic.absolute
         __invert__ = comparison.bitwise_invert
-        __iadd__ = _in_place(arithmetic.add)
-        __isub__ = _in_place(arithmetic.subtract)
-        __imul__ = _in_place(arithmetic.multiply)
-        __itruediv__ = _in_place(arithmetic.divide)
-        __ifloordiv__ = _in_place(arithmetic.floor_divide)
-        __imod__ = _in_place(arithmetic.remainder)
-        __ipow__ = _in_place(arithmetic.pow)
-        __imatmul__ = _in_place(matmul)
-        __iand__ = _in_place(comparison.bitwise_and)
-        __ior__ = _in_place(comparison.bitwise_or)
-        __ixor__ = _in_place(comparison.bitwise_xor)
-        __ilshift__ = _in_place(comparison.bitwise_left_shift)
-        __irshift__ = _in_place(comparison.bitwise_right_shift)
+        __iadd__ = in_place(arithmetic.add)
+        __isub__ = in_place(arithmetic.subtract)
+        __imul__ = in_place(arithmetic.multiply)
+        __itruediv__ = in_place(arithmetic.divide)
+        __ifloordiv__ = in_place(arithmetic.floor_divide)
+        __imod__ = in_place(arithmetic.remainder)
+        __ipow__ = in_place(arithmetic.pow)
+        __imatmul__ = in_place(matmul)
+        __iand__ = in_place(comparison.bitwise_and)
+        __ior__ = in_place(comparison.bitwise_or)
+        __ixor__ = in_place(comparison.bitwise_xor)
+        __ilshift__ = in_place(comparison.bitwise_left_shift)
+        __irshift__ = in_place(comparison.bitwise_right_shift)
         __eq__ = _compare(comparison.equal)
         __ne__ = _compare(comparison.not_equal)
         __lt__ = _compare(comparison.less)

@@ -106,6 +106,8 @@ _REDUCTIONS: dict[np.ufunc, _Function] = {
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """A NumPy ufunc called with a tensor among its inputs or outputs."""
+    if not options and method == "__call__" and ufunc in UFUNCS:
+        return UFUNCS[ufunc](*inputs)
     name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     table = {"__call__": UFUNCS, "reduce": _REDUCTIONS}.get(method, {})
     op = table.get(ufunc)

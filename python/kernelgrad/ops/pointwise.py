@@ -4,7 +4,7 @@ because small networks spend their time in it."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -140,11 +140,27 @@ def binary(
     with one operand in both places. floating: integers become float32.
     """
     direct = FLOATS_AND_COMPLEX if floating else COMPUTED
+    cached = rule is not None  # whether large results have the operands' dtype
     a_for_a, b_for_a, a_for_b, b_for_b = "a" in for_a, "b" in for_a, "a" in for_b, "b" in for_b
     saves_something = a_for_a or b_for_a or a_for_b or b_for_b
 
-    def op(x1: Any, x2: Any) -> Any:
-        a, b = x1, x2
+    def op(a: Any, b: Any) -> Any:
+        # Two small tensors outside the graph: what each line costs shows in every such call.
+        x: Any
+        y: Any
+        if a.__class__ is Tensor and b.__class__ is Tensor:
+            x, y = a._data, b._data
+            if (
+                x.dtype is FLOAT32
+                and y.dtype is FLOAT32
+                and x.nbytes < _LARGE
+                and y.nbytes < _LARGE
+                and not (a._requires_grad or b._requires_grad)
+            ):
+                try:
+                    return make_tensor(ufunc(x, y))
+                except (ValueError, TypeError) as error:
+                    raise _explained(name, x, y, error) from None
         if a is b and of_itself is not None:
             return of_itself(a)
         is_a = isinstance(a, Tensor)
@@ -159,11 +175,11 @@ def binary(
             x.__class__ is not ndarray
             or y.__class__ is not ndarray
             or x.dtype is not y.dtype
-            or (x.dtype is not FLOAT32 and x.dtype not in direct)
+            or (x.dtype is not FLOAT32 and x.dtype is not FLOAT64 and x.dtype not in direct)
         ):
             return op(*promote(name, a, b, floating))
         try:
-            if rule is not None and (x.nbytes >= _LARGE or y.nbytes >= _LARGE):
+            if cached and (x.nbytes >= _LARGE or y.nbytes >= _LARGE):
                 out = _large_binary(ufunc, x, y)
             else:
                 out = ufunc(x, y)
@@ -204,7 +220,19 @@ def binary(
         return result
 
     op.__name__ = op.__qualname__ = name
+    WRITERS[name] = Writer(ufunc, floating, saves_something)
     return op
+
+
+class Writer(NamedTuple):
+    """How an operation of two operands stores its result in the first: what in_place needs."""
+
+    ufunc: Callable[..., Any]
+    floating: bool
+    saves: bool
+
+
+WRITERS: dict[str, Writer] = {}
 
 
 def _broadcast_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
