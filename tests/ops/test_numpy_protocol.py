@@ -38,66 +38,6 @@ def test_network_in_numpy_code(rng):
     check_gradients(loss, leaf(rng, 5, 4), leaf(rng, 4, 3), leaf(rng, 3), rng.random((5, 3)))
 
 
-# name: (function, shapes of its tensors)
-FUNCTIONS = {
-    "sum": (lambda a: np.sum(a, axis=1, keepdims=True), [(3, 4)]),
-    "mean": (lambda a: np.mean(a, axis=0), [(3, 4)]),
-    "max": (lambda a: np.max(a, axis=0), [(3, 4)]),
-    "amin": (lambda a: np.amin(a), [(3, 4)]),
-    "prod": (lambda a: np.prod(a, axis=1), [(3, 4)]),
-    "var": (lambda a: np.var(a, axis=1, ddof=1), [(3, 4)]),
-    "std": (lambda a: np.std(a, axis=(0, 1)), [(3, 4)]),
-    "cumsum": (lambda a: np.cumsum(a), [(3, 4)]),
-    "cumsum of an axis": (lambda a: np.cumsum(a, axis=1), [(3, 4)]),
-    "dot": (np.dot, [(3, 4), (4, 2)]),
-    "dot of a batch": (np.dot, [(2, 3, 4), (5, 4, 2)]),
-    "dot with a number": (lambda a: np.dot(a, 2.0), [(3, 4)]),
-    "matmul": (np.matmul, [(2, 3, 4), (4, 2)]),
-    "outer": (np.outer, [(3,), (4,)]),
-    "tensordot": (lambda a, b: np.tensordot(a, b, axes=1), [(3, 4), (4, 2)]),
-    "einsum": (lambda a, b: np.einsum("ij,jk->ki", a, b), [(3, 4), (4, 2)]),
-    "where": (lambda a, b: np.where(a.detach().numpy() > 0, a, b), [(3, 4), (3, 4)]),
-    "clip": (lambda a: np.clip(a, -1, 1), [(3, 4)]),
-    "concatenate": (lambda a, b: np.concatenate([a, b], axis=1), [(3, 4), (3, 2)]),
-    "stack": (lambda a, b: np.stack([a, b]), [(3, 4), (3, 4)]),
-    "vstack": (lambda a, b: np.vstack([a, b]), [(4,), (4,)]),
-    "hstack": (lambda a, b: np.hstack([a, b]), [(3, 4), (3, 2)]),
-    "split": (lambda a: np.split(a, 2, axis=1)[1], [(3, 4)]),
-    "reshape": (lambda a: np.reshape(a, (4, 3)), [(3, 4)]),
-    "ravel": (np.ravel, [(3, 4)]),
-    "transpose": (np.transpose, [(3, 4)]),
-    "swapaxes": (lambda a: np.swapaxes(a, 0, 1), [(3, 4)]),
-    "moveaxis": (lambda a: np.moveaxis(a, 0, 1), [(3, 4)]),
-    "expand_dims": (lambda a: np.expand_dims(a, 0), [(3, 4)]),
-    "squeeze": (lambda a: np.squeeze(a[:1]), [(3, 4)]),
-    "broadcast_to": (lambda a: np.broadcast_to(a, (2, 3, 4)), [(3, 4)]),
-    "flip": (lambda a: np.flip(a, 0), [(3, 4)]),
-    "roll": (lambda a: np.roll(a, 1), [(3, 4)]),
-    "repeat": (lambda a: np.repeat(a, 2), [(3, 4)]),
-    "tile": (lambda a: np.tile(a, (2, 1)), [(3, 4)]),
-    "take": (lambda a: np.take(a, [0, 2], axis=1), [(3, 4)]),
-    "take_along_axis": (
-        lambda a: np.take_along_axis(a, np.array([[1], [0], [3]]), axis=1),
-        [(3, 4)],
-    ),
-    "copy": (np.copy, [(3, 4)]),
-    "add.reduce": (lambda a: np.add.reduce(a), [(3, 4)]),
-    "maximum.reduce": (lambda a: np.maximum.reduce(a, axis=1, keepdims=True), [(3, 4)]),
-}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_numpy_functions(name, rng):
-    function, shapes = FUNCTIONS[name]
-    inputs = [leaf(rng, *shape) for shape in shapes]
-    found = function(*inputs)
-    assert type(found) is kg.Tensor
-    if name != "where":
-        expected = function(*[x.detach().numpy() for x in inputs])
-        assert np.allclose(found.detach().numpy(), expected, rtol=64 * np.finfo(float).eps)
-    check_gradients(lambda *values: function(*values) * 2, *inputs)
-
-
 @pytest.mark.parametrize("ufunc", numpy_protocol.UFUNCS, ids=lambda ufunc: ufunc.__name__)
 def test_every_ufunc_agrees_with_numpy(ufunc, rng):
     kind = (
@@ -113,9 +53,11 @@ def test_every_ufunc_agrees_with_numpy(ufunc, rng):
     ]
     found = ufunc(*[kg.asarray(a) for a in arrays])
     expected = ufunc(*arrays)
-    assert type(found) is kg.Tensor
-    assert found.dtype == expected.dtype
-    assert np.allclose(found.numpy(), expected, rtol=64 * np.finfo(float).eps)
+    pairs = [(found, expected)] if ufunc.nout == 1 else zip(found, expected, strict=True)
+    for mine, numpys in pairs:
+        assert type(mine) is kg.Tensor
+        assert mine.dtype == numpys.dtype
+        assert np.allclose(mine.numpy(), numpys, rtol=64 * np.finfo(float).eps)
 
 
 def test_questions_about_values():
@@ -159,15 +101,15 @@ def test_out_does_not_leave_the_graph():
 
 def test_unsupported_functions_are_named():
     t = kg.ones(2, requires_grad=True)
-    with pytest.raises(
-        TypeError, match=r"numpy.cbrt: no kernelgrad operation .*detach\(\).numpy\(\)"
-    ):
-        np.cbrt(t)
-    with pytest.raises(TypeError, match=r"numpy.add.accumulate: no kernelgrad operation"):
-        np.add.accumulate(t)
+    with pytest.raises(TypeError, match=r"numpy.heaviside: no kernelgrad operation .*detach\(\)"):
+        np.heaviside(t, 0.5)
+    with pytest.raises(TypeError, match=r"numpy.maximum.accumulate: no kernelgrad operation"):
+        np.maximum.accumulate(t)
     with pytest.raises(TypeError, match=r"numpy.percentile: no kernelgrad operation"):
         np.percentile(t, 50)
-    with pytest.raises(TypeError, match=r"numpy.add: where cannot be used with tensors"):
+    with pytest.raises(TypeError, match=r"numpy.add: where cannot be used with gradients"):
         np.add(t, 1.0, where=np.array([True, False]))
-    with pytest.raises(TypeError, match=r"numpy.mean: these arguments cannot be used with tensors"):
+    with pytest.raises(
+        TypeError, match=r"numpy.mean: these arguments cannot be used with gradients"
+    ):
         np.mean(t, where=np.array([True, False]))

@@ -89,6 +89,13 @@ def _remainder_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 
 
 @saves(0, 1)
+def _fmod_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    a, b = saved
+    grad_b = negative(multiply(grad_out, trunc(divide(a, b)))) if needs[1] else None
+    return grad_out if needs[0] else None, grad_b
+
+
+@saves(0, 1)
 def _copysign_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     x, y = (_values(v) for v in saved)
     grad_a = multiply(grad_out, np.copysign(np.sign(x), x * np.copysign(1, y)))
@@ -138,6 +145,7 @@ divide = binary("divide", np.divide, _divide_vjp, for_a="b", for_b="ab", floatin
 power = binary("pow", np.power, _pow_vjp, for_a="ab", for_b="ab")
 floor_divide = binary("floor_divide", _floored_quotient, _floor_divide_vjp)
 remainder = binary("remainder", np.remainder, _remainder_vjp, for_b="ab")
+fmod = binary("fmod", np.fmod, _fmod_vjp, for_b="ab")
 copysign = binary("copysign", np.copysign, _copysign_vjp, for_a="ab", floating=True)
 nextafter = binary("nextafter", np.nextafter, _nextafter_vjp, floating=True)
 negative = unary("negative", np.negative, _negative_vjp, keeps_dtype=True)

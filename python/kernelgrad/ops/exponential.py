@@ -45,6 +45,16 @@ def _expm1_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (multiply(grad_out, add(saved[0], 1)),)
 
 
+@saves(OUTPUT)
+def _exp2_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (multiply(grad_out, multiply(saved[0], float(np.log(2)))),)
+
+
+@saves(OUTPUT)
+def _cbrt_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (divide(grad_out, multiply(square(saved[0]), 3)),)
+
+
 @saves(0)
 def _log1p_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return (divide(grad_out, add(saved[0], 1)),)
@@ -108,6 +118,8 @@ exp = unary("exp", np.exp, _exp_vjp, keep="output", kernel=kernels.exp)
 log = unary("log", np.log, _log_vjp, keep="input", kernel=kernels.log)
 tanh = unary("tanh", np.tanh, _tanh_vjp, keep="output", kernel=kernels.tanh)
 expm1 = unary("expm1", _expm1, _expm1_vjp, keep="output", kernel=large_unary(np.expm1))
+exp2 = unary("exp2", np.exp2, _exp2_vjp, keep="output")
+cbrt = unary("cbrt", np.cbrt, _cbrt_vjp, keep="output")
 log1p = unary("log1p", np.log1p, _log1p_vjp, keep="input")
 log2 = unary("log2", np.log2, _log2_vjp, keep="input")
 log10 = unary("log10", np.log10, _log10_vjp, keep="input")

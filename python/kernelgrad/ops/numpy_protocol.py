@@ -1,269 +1,194 @@
 """NumPy's own functions on tensors: np.exp(t), array @ t, np.mean(t) come here through NumPy's
-protocols and run as kernelgrad operations, with gradients."""
+protocols and run as kernelgrad operations, with gradients.
+
+What has no operation runs as NumPy's own, on the tensors' arrays, as long as no gradient is lost:
+if an argument requires grad, it raises TypeError and names the function.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from kernelgrad import creation
-from kernelgrad.autograd import records
-from kernelgrad.ops import (
-    arithmetic,
-    comparison,
-    exponential,
-    indexing,
-    joining,
-    reduction,
-    scan,
-    selection,
-    shape,
-    trigonometric,
-)
-from kernelgrad.ops.einsum import einsum
-from kernelgrad.ops.matmul import matmul, outer, tensordot
+from kernelgrad.autograd import bump_version, records
+from kernelgrad.ops import indexing, selection
+from kernelgrad.ops.numpy_functions import FUNCTIONS, WITHOUT_GRADIENT, WRITING
+from kernelgrad.ops.numpy_ufuncs import ACCUMULATIONS, REDUCTIONS, UFUNCS
+from kernelgrad.ops.promotion import astype, refuse_storage
+from kernelgrad.ops.shape import reshape
 from kernelgrad.tensor import Tensor, make_tensor
 
-_Function = Callable[..., Any]
 
-UFUNCS: dict[np.ufunc, _Function] = {
-    np.add: arithmetic.add,
-    np.subtract: arithmetic.subtract,
-    np.multiply: arithmetic.multiply,
-    np.divide: arithmetic.divide,
-    np.floor_divide: arithmetic.floor_divide,
-    np.remainder: arithmetic.remainder,
-    np.power: arithmetic.pow,
-    np.negative: arithmetic.negative,
-    np.positive: arithmetic.positive,
-    np.square: arithmetic.square,
-    np.sqrt: arithmetic.sqrt,
-    np.reciprocal: arithmetic.reciprocal,
-    np.absolute: arithmetic.absolute,
-    np.fabs: arithmetic.absolute,
-    np.sign: arithmetic.sign,
-    np.floor: arithmetic.floor,
-    np.ceil: arithmetic.ceil,
-    np.trunc: arithmetic.trunc,
-    np.rint: arithmetic.round,
-    np.exp: exponential.exp,
-    np.expm1: exponential.expm1,
-    np.log: exponential.log,
-    np.log1p: exponential.log1p,
-    np.log2: exponential.log2,
-    np.log10: exponential.log10,
-    np.logaddexp: exponential.logaddexp,
-    np.sinh: exponential.sinh,
-    np.cosh: exponential.cosh,
-    np.tanh: exponential.tanh,
-    np.arcsinh: exponential.asinh,
-    np.arccosh: exponential.acosh,
-    np.arctanh: exponential.atanh,
-    np.sin: trigonometric.sin,
-    np.cos: trigonometric.cos,
-    np.tan: trigonometric.tan,
-    np.arcsin: trigonometric.asin,
-    np.arccos: trigonometric.acos,
-    np.arctan: trigonometric.atan,
-    np.arctan2: trigonometric.atan2,
-    np.hypot: trigonometric.hypot,
-    np.maximum: selection.maximum,
-    np.minimum: selection.minimum,
-    np.matmul: matmul,
-    np.equal: comparison.equal,
-    np.not_equal: comparison.not_equal,
-    np.less: comparison.less,
-    np.less_equal: comparison.less_equal,
-    np.greater: comparison.greater,
-    np.greater_equal: comparison.greater_equal,
-    np.logical_and: comparison.logical_and,
-    np.logical_or: comparison.logical_or,
-    np.logical_xor: comparison.logical_xor,
-    np.logical_not: comparison.logical_not,
-    np.bitwise_and: comparison.bitwise_and,
-    np.bitwise_or: comparison.bitwise_or,
-    np.bitwise_xor: comparison.bitwise_xor,
-    np.invert: comparison.bitwise_invert,
-    np.left_shift: comparison.bitwise_left_shift,
-    np.right_shift: comparison.bitwise_right_shift,
-    np.isnan: comparison.isnan,
-    np.isinf: comparison.isinf,
-    np.isfinite: comparison.isfinite,
-    np.signbit: comparison.signbit,
-}
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors among arguments, in lists and tuples too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors(part)
 
-_REDUCTIONS: dict[np.ufunc, _Function] = {
-    np.add: reduction.sum,
-    np.multiply: reduction.prod,
-    np.maximum: reduction.max,
-    np.minimum: reduction.min,
-    np.logical_and: reduction.all,
-    np.logical_or: reduction.any,
-}
+
+def _raw(value: Any) -> Any:
+    """Arguments with arrays in the place of tensors."""
+    if isinstance(value, Tensor):
+        return value._data
+    if isinstance(value, list):
+        return [_raw(part) for part in value]
+    if type(value) is tuple:
+        return tuple([_raw(part) for part in value])
+    return value
+
+
+def _wrapped(result: Any) -> Any:
+    """NumPy's result with tensors in the place of numeric arrays."""
+    if isinstance(result, (np.ndarray, np.generic)):
+        return make_tensor(result) if result.dtype.kind in "biufc" else result
+    if isinstance(result, list):
+        return [_wrapped(part) for part in result]
+    if isinstance(result, tuple):
+        parts = [_wrapped(part) for part in result]
+        return tuple(parts) if type(result) is tuple else type(result)(*parts)
+    return result
+
+
+def _refusal(name: str, reason: str = "no kernelgrad operation stands for it") -> TypeError:
+    return TypeError(
+        f"{name}: {reason}, and an argument requires grad; use t.detach() to leave the graph."
+    )
+
+
+def _stored(name: str, out: Any, result: Any, inputs: Any) -> Any:
+    """The result in out, if one was given."""
+    if out is None:
+        return result
+    if isinstance(result, tuple):
+        return tuple([_stored(name, *pair, inputs) for pair in zip(out, result, strict=True)])
+    if isinstance(out, np.ndarray):
+        if records(*_tensors(inputs)):
+            raise RuntimeError(
+                f"{name}: out is a NumPy array but an input requires grad, and the result "
+                "would silently leave the graph; drop out=, or call .detach() on the input."
+            )
+        np.copyto(out, _raw(result), casting="same_kind")
+        return out
+    if out.shape != result.shape:
+        raise ValueError(f"{name}: out has shape {out.shape}; need {result.shape}.")
+    indexing.setitem(out, ..., result)
+    return out
+
+
+def _as_numpy(name: str, function: Callable[..., Any], args: Any, options: Any) -> Any:
+    """NumPy's own function on the tensors' arrays."""
+    tensors = [*_tensors(args), *_tensors(tuple(options.values()))]
+    if records(*tensors):
+        raise _refusal(name)
+    for tensor in tensors:
+        refuse_storage(name, tensor.dtype)
+    result = function(*_raw(args), **{key: _raw(value) for key, value in options.items()})
+    out = options.get("out")
+    changed = [*_tensors(out), *_tensors(args[:1] if function in WRITING else ())]
+    bump_version(*changed)
+    if out is not None:
+        return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+    return _wrapped(result)
+
+
+# --- ufuncs ---
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """A NumPy ufunc called with a tensor among its inputs or outputs."""
-    if not options and method == "__call__" and ufunc in UFUNCS:
-        return UFUNCS[ufunc](*inputs)
-    name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-    table = {"__call__": UFUNCS, "reduce": _REDUCTIONS}.get(method, {})
-    op = table.get(ufunc)
-    if op is None:
-        raise TypeError(
-            f"{name}: no kernelgrad operation stands for it; use t.detach().numpy() to "
-            "leave the graph."
-        )
-    (out,) = options.pop("out", (None,))
-    if method == "reduce":
-        options.setdefault("axis", 0)
-        options = {k: v for k, v in options.items() if v is not None or k == "axis"}
-        unsupported = set(options) - {"axis", "keepdims"}
-    else:
-        unsupported = set(options)
-    if unsupported:
-        raise TypeError(
-            f"{name}: {', '.join(sorted(unsupported))} cannot be used with tensors; leave it out."
-        )
-    if isinstance(out, np.ndarray) and records(*inputs):
-        raise RuntimeError(
-            f"{name}: out is a NumPy array but an input requires grad, and the result "
-            "would silently "
-            "leave the graph; drop out=, or call .detach() on the input."
-        )
-    result = op(*inputs, **options)
-    if out is None:
-        return result
-    if isinstance(out, Tensor):
-        if out.shape != result.shape:
-            raise ValueError(f"{name}: out has shape {out.shape}; need {result.shape}.")
-        indexing.setitem(out, ..., result)
-    else:
-        np.copyto(out, result._data if isinstance(result, Tensor) else result)
-    return out
+    if method == "__call__" and ufunc in UFUNCS:
+        return _call(ufunc, inputs, options) if options else UFUNCS[ufunc](*inputs)
+    if method == "reduce" and ufunc in REDUCTIONS:
+        return _reduce(ufunc, *inputs, **options)
+    if method == "accumulate" and ufunc in ACCUMULATIONS:
+        return _accumulate(ufunc, *inputs, **options)
+    if method == "outer" and ufunc in UFUNCS and not options:
+        a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in inputs)
+        return UFUNCS[ufunc](reshape(a, a.shape + (1,) * b.ndim), b)
+    if method == "at" and isinstance(inputs[0], Tensor):
+        return _at(ufunc, *inputs)
+    function = ufunc if method == "__call__" else getattr(ufunc, method)
+    return _as_numpy(_name(ufunc, method), function, inputs, options)
 
 
-def _dot(a: Any, b: Any) -> Any:
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return arithmetic.multiply(a, b)
-    if b.ndim <= 2:
-        return matmul(a, b)
-    return tensordot(a, b, ((-1,), (-2,)))
+def _name(ufunc: np.ufunc, method: str) -> str:
+    return f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
 
 
-def _deviation(function: _Function) -> _Function:
-    def call(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-        return function(a, axis, ddof, keepdims)
-
-    return call
-
-
-def _cumsum(a: Any, axis: int | None = None) -> Any:
-    return scan.cumulative_sum(shape.flatten(a) if axis is None else a, axis or 0)
-
-
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    return selection.clip(a, a_min if min is None else min, a_max if max is None else max)
-
-
-def _stacked(axis: int) -> _Function:
-    def call(arrays: Sequence[Any]) -> Any:
-        parts = [a if a.ndim >= 2 or axis else shape.reshape(a, (1, -1)) for a in arrays]
-        return joining.concat(parts, min(axis, parts[0].ndim - 1))
-
-    return call
+def _call(ufunc: np.ufunc, inputs: Any, options: dict[str, Any]) -> Any:
+    """The operation with out=, where= and dtype=."""
+    name = _name(ufunc, "__call__")
+    known = dict(options)
+    out, where, dtype = known.pop("out", None), known.pop("where", True), known.pop("dtype", None)
+    if known or (where is not True and (out is None or ufunc.nout > 1)):
+        if records(*_tensors(inputs)):
+            given = ", ".join(sorted(options))
+            raise _refusal(name, f"{given} cannot be used with gradients (where= needs out=)")
+        return _as_numpy(name, ufunc, inputs, options)
+    if dtype is not None:
+        inputs = [astype(x, dtype) if hasattr(x, "dtype") else x for x in inputs]
+    result = UFUNCS[ufunc](*inputs)
+    if out is not None and ufunc.nout == 1:
+        (out,) = out
+    if where is not True:
+        result = selection.where(where, result, out)
+    return _stored(name, out, result, inputs)
 
 
-def _values(function: _Function) -> _Function:
-    """A question about values, whose answer is no array."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        return function(*[a._data if isinstance(a, Tensor) else a for a in args], **options)
-
-    return call
-
-
-def _creation(function: _Function) -> _Function:
-    def call(a: Any, *args: Any, dtype: Any = None) -> Any:
-        return function(a, *args, dtype=dtype)
-
-    return call
+def _reduce(ufunc: np.ufunc, a: Any, axis: Any = 0, **options: Any) -> Any:
+    given = {key: value for key, value in options.items() if value is not None}
+    out = given.pop("out", (None,))[0]
+    if "dtype" in given and ufunc not in (np.add, np.multiply):
+        a = astype(a, given.pop("dtype"))
+    if set(given) - {"keepdims", "dtype"}:
+        return _as_numpy(_name(ufunc, "reduce"), ufunc.reduce, (a,), {"axis": axis, **options})
+    return _stored(_name(ufunc, "reduce"), out, REDUCTIONS[ufunc](a, axis, **given), a)
 
 
-FUNCTIONS: dict[Any, _Function] = {
-    np.sum: reduction.sum,
-    np.mean: reduction.mean,
-    np.max: reduction.max,
-    np.amax: reduction.max,
-    np.min: reduction.min,
-    np.amin: reduction.min,
-    np.prod: reduction.prod,
-    np.var: _deviation(reduction.var),
-    np.std: _deviation(reduction.std),
-    np.any: reduction.any,
-    np.all: reduction.all,
-    np.argmax: reduction.argmax,
-    np.argmin: reduction.argmin,
-    np.count_nonzero: reduction.count_nonzero,
-    np.cumsum: _cumsum,
-    np.dot: _dot,
-    np.outer: outer,
-    np.tensordot: tensordot,
-    np.einsum: einsum,
-    np.where: selection.where,
-    np.clip: _clip,
-    np.concatenate: joining.concat,
-    np.stack: joining.stack,
-    np.vstack: _stacked(0),
-    np.hstack: _stacked(1),
-    np.split: joining.split,
-    np.reshape: shape.reshape,
-    np.ravel: shape.flatten,
-    np.transpose: shape.transpose,
-    np.swapaxes: shape.swapaxes,
-    np.moveaxis: shape.moveaxis,
-    np.expand_dims: shape.expand_dims,
-    np.squeeze: shape.squeeze,
-    np.broadcast_to: shape.broadcast_to,
-    np.flip: shape.flip,
-    np.roll: shape.roll,
-    np.repeat: shape.repeat,
-    np.tile: shape.tile,
-    np.take: indexing.take,
-    np.take_along_axis: indexing.take_along_axis,
-    np.copy: lambda a: a.clone(),
-    np.zeros_like: _creation(creation.zeros_like),
-    np.ones_like: _creation(creation.ones_like),
-    np.full_like: _creation(creation.full_like),
-    np.empty_like: _creation(creation.empty_like),
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a: a.size,
-    np.array_equal: _values(np.array_equal),
-    np.allclose: _values(np.allclose),
-}
+def _accumulate(ufunc: np.ufunc, a: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    result = ACCUMULATIONS[ufunc](a, axis, dtype)
+    return _stored(_name(ufunc, "accumulate"), None if out is None else out[0], result, a)
+
+
+def _at(ufunc: np.ufunc, a: Tensor, indices: Any, *operand: Any) -> None:
+    """The change of a at indices, again where they repeat; outside the graph only."""
+    if records(a, *operand):
+        raise _refusal(_name(ufunc, "at"), "a change in place at repeated indices has no gradient")
+    ufunc.at(a._data, _raw(indices), *_raw(operand))
+    bump_version(a)
+
+
+# --- functions ---
 
 
 def array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
     """A NumPy function called with a tensor somewhere among its arguments."""
     op = FUNCTIONS.get(function)
-    name = f"numpy.{function.__name__}"
+    name = f"{function.__module__}.{function.__name__}"
     if op is None:
-        raise TypeError(
-            f"{name}: no kernelgrad operation stands for it; use t.detach().numpy() to "
-            "leave the graph."
-        )
+        if function in WITHOUT_GRADIENT:
+            return _wrapped(function(*_raw(args), **{k: _raw(v) for k, v in options.items()}))
+        return _as_numpy(name, function, args, options)
+    known = {key: value for key, value in options.items() if key != "out"}
     try:
-        result = op(*args, **options)
+        result = op(*args, **known)
     except TypeError as error:
-        if "keyword argument" not in str(error) and "positional argument" not in str(error):
-            raise
-        raise TypeError(
-            f"{name}: these arguments cannot be used with tensors ({error}); see the kg function "
-            "of that name."
-        ) from None
+        try:
+            inspect.signature(op).bind(*args, **known)
+        except TypeError as unfit:
+            if records(*_tensors((args, tuple(options.values())))):
+                raise _refusal(
+                    name, f"these arguments cannot be used with gradients ({unfit})"
+                ) from None
+            return _as_numpy(name, function, args, options)
+        raise error
+    if options.get("out") is not None:
+        return _stored(name, options["out"], result, args)
     return make_tensor(result) if isinstance(result, np.ndarray) else result
 
 
