@@ -18,6 +18,9 @@ constexpr int kGemmNV = 2;
 template <class T>
 constexpr int kGemmNR = kGemmNV * kLanes<T>;
 
+// Steps of the sum in one turn of the inner loop.
+constexpr int kGemmUnroll = 2;
+
 // Depth of a panel: a panel of B is about as large as the first-level cache.
 template <class T>
 constexpr int kGemmKC = 2048 / sizeof(T);
