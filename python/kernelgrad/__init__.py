@@ -1,6 +1,9 @@
 """A differentiable array library whose hot operations are hand-written C++ and CUDA kernels."""
 
 import math
+from typing import Any
+
+import numpy as np
 
 from kernelgrad import (
     autograd,
@@ -66,5 +69,14 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> np.dtype[Any]:
+    """bfloat16, which an optional package adds to NumPy."""
+    if name != "bfloat16":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return namespace.dtypes.bfloat16  # type: ignore[no-any-return]
+
+
 __all__ += creation.__all__
 __all__ += namespace.__all__

@@ -32,12 +32,12 @@ def asarray(
     device: _Device = None,
     copy: bool | None = None,
 ) -> Tensor:
-    """A tensor over obj: the tensor itself, or zero-copy over a NumPy array, or made from lists
-    and scalars.
+    """A tensor over obj: the tensor itself, or zero-copy over an array, a buffer or what DLPack
+    gives, or made from lists and scalars.
 
-    Dtypes: arrays keep theirs; Python floats become float32. copy: True always copies, False
-    never does
-    (ValueError where it must). With a dtype of its own a tensor is converted inside the graph.
+    Dtypes: arrays keep theirs; Python floats become float32. copy: True always copies, False never
+    does. Gradient: a tensor is converted and copied inside the graph.
+    Raises: ValueError where copy=False but obj has to be copied.
     """
     if isinstance(obj, Tensor):
         if device is not None:
@@ -50,17 +50,17 @@ def asarray(
                 )
             return obj.astype(dtype)
         return obj.clone() if copy else obj
-    if dtype is None:
-        array = to_array(obj, "asarray")
-    else:
-        array = to_array(np.asarray(obj, dtype), "asarray")
-    if copy is False and not (isinstance(obj, np.ndarray) and np.may_share_memory(array, obj)):
+    if hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
+        return asarray(from_dlpack(obj), dtype=dtype, device=device, copy=copy)
+    try:
+        array = to_array(obj, "asarray", dtype, copy)
+    except ValueError as error:
+        if copy is not False:
+            raise
         raise ValueError(
             f"asarray: copy=False, but a {type(obj).__name__} has to be copied or converted; "
             "leave copy out."
-        )
-    if copy and isinstance(obj, np.ndarray) and np.may_share_memory(array, obj):
-        array = array.copy()
+        ) from error
     return _finished(array, False, device)
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from kernelgrad.grad_mode import is_grad_enabled
 from kernelgrad.hooks import Hooks
-from kernelgrad.tensor import Tensor, make_tensor, share_memory
+from kernelgrad.memory import share_memory
+from kernelgrad.tensor import Tensor, make_tensor
 
 # rule(grad_out, saved, needs) gives one gradient per input, None where needs says so.
 Rule = Callable[[Any, Any, "tuple[bool, ...]"], "tuple[Any, ...]"]

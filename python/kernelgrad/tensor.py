@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import weakref
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kernelgrad.device import CPU, Device
+from kernelgrad.exchange import Exchange
 from kernelgrad.hooks import HookHandle, Hooks
+from kernelgrad.memory import ViewToken
 
 if TYPE_CHECKING:
     from kernelgrad.hooks import Hook
     from kernelgrad.ops.methods import TensorMethods as _Methods
     from kernelgrad.tape import Node
 else:
-    _Methods = object
+
+    class _Methods:
+        __slots__ = ()
+
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+_UNTYPED = (float, complex, list, tuple)
 _KINDS = "biufc"  # booleans, integers, floating, complex
+_EXTENSIONS = ("bfloat16",)  # floating dtypes that ml_dtypes adds to NumPy
 
 
-class ViewToken:
-    """Held by every view of a memory, weakly by its base: alive as long as a view is."""
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether a tensor can hold values of this dtype."""
+    return dtype.kind in _KINDS or dtype.name in _EXTENSIONS
 
-    __slots__ = ("__weakref__",)
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this dtype can have a gradient."""
+    return dtype.kind == "f" or dtype.name in _EXTENSIONS
 
 
-class Tensor(_Methods):
+class Tensor(_Methods, Exchange):
     """An array that operations may differentiate through.
 
     Tensor(data, requires_grad=False) wraps a NumPy array without copying; kg.tensor copies.
@@ -130,7 +140,7 @@ class Tensor(_Methods):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self._data.dtype.kind != "f":
+        if value and not is_floating(self._data.dtype):
             raise TypeError(
                 f"requires_grad: dtype {self._data.dtype} has no gradient; need a floating dtype."
             )
@@ -212,94 +222,6 @@ class Tensor(_Methods):
         result._view = self._view if isinstance(self._view, ViewToken) else None
         return result
 
-    # --- leaving kernelgrad ---
-
-    def _refuse_export(self, what: str) -> None:
-        if self._requires_grad:
-            raise RuntimeError(
-                f"{what}: the tensor requires grad, and an export would silently leave the graph; "
-                f"call .detach() first."
-            )
-
-    def numpy(self) -> NDArray[Any]:
-        """The array itself, not a copy. Changes made to it are not seen by the version check."""
-        self._refuse_export("numpy")
-        return self._data
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        self._refuse_export("__array__")
-        return np.array(self._data, dtype=dtype, copy=copy)
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        self._refuse_export("__array_interface__")
-        return self._data.__array_interface__
-
-    def __dlpack__(
-        self,
-        *,
-        stream: None = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[int, int] | None = None,
-        copy: bool | None = None,
-    ) -> Any:
-        self._refuse_export("__dlpack__")
-        if max_version is None and dl_device is None and copy is None:
-            return self._data.__dlpack__(stream=stream)
-        return self._data.__dlpack__(
-            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
-        )
-
-    def __dlpack_device__(self) -> tuple[Any, Any]:
-        return self._data.__dlpack_device__()
-
-    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
-        """kernelgrad itself, a namespace of the array API standard."""
-        import kernelgrad
-
-        if api_version is not None and api_version > kernelgrad.__array_api_version__:
-            raise ValueError(
-                f"__array_namespace__: version {api_version} of the standard was asked for; "
-                f"need {kernelgrad.__array_api_version__} or an older one."
-            )
-        return kernelgrad
-
-    def item(self) -> Any:
-        """The value of a one-element tensor as a Python scalar."""
-        if self._data.size != 1:
-            raise ValueError(
-                f"item: shape {self.shape} has {self._data.size} elements; need exactly one."
-            )
-        return self._data.item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python scalars."""
-        return self._data.tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __complex__(self) -> complex:
-        return complex(self.item())
-
-    def __bool__(self) -> bool:
-        if self._data.size != 1:
-            raise ValueError(
-                f"bool: shape {self.shape} has {self._data.size} elements; use .any() or .all()."
-            )
-        return bool(self._data.item())
-
-    def __index__(self) -> int:
-        value: SupportsIndex = self.item()
-        if self._data.dtype.kind not in "iu":
-            raise TypeError(
-                f"index: dtype is {self._data.dtype}; only an integer tensor can index."
-            )
-        return value.__index__()
-
     # --- copies: leaves only, since a graph belongs to the process that recorded it ---
 
     def _state(self, what: str) -> dict[str, Any]:
@@ -356,43 +278,23 @@ def rebuild(
     return result
 
 
-def share_memory(view: Tensor, base: Tensor) -> None:
-    """Notes that view's memory is base's, so that a change of either is seen by both."""
-    view._version = base._version
-    token = base._view
-    if isinstance(token, weakref.ref):
-        token = token()
-    if token is None:
-        token = ViewToken()
-        base._view = weakref.ref(token)
-    view._view = token
-
-
-def shares_memory(tensor: Tensor) -> bool:
-    """Whether the tensor is a view, or a live view of it exists."""
-    token = tensor._view
-    if isinstance(token, weakref.ref):
-        return token() is not None
-    return token is not None
-
-
-def to_array(value: Any, op: str) -> NDArray[Any]:
-    """The array of anything array-like, zero-copy over an ndarray.
+def to_array(value: Any, op: str, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    """The array of anything array-like, zero-copy over an ndarray or a buffer.
 
     Python floats (and lists of them) are float32, kernelgrad's default; arrays keep their dtype.
     """
     if isinstance(value, Tensor):
         return value._data
-    array = np.asarray(value)
-    if array.dtype.kind not in _KINDS:
+    array = np.asarray(value, dtype) if copy is None else np.array(value, dtype, copy=copy)
+    if not is_number(array.dtype):
         raise TypeError(
             f"{op}: dtype {array.dtype} of a {type(value).__name__}; need numbers or booleans."
         )
     if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    typed = isinstance(value, (ndarray, np.generic)) or hasattr(value, "dtype")
-    if not typed and array.dtype == FLOAT64:
-        array = array.astype(FLOAT32)
-    elif not typed and array.dtype == np.complex128:
-        array = array.astype(np.complex64)
+        return array.astype(array.dtype.newbyteorder("="))
+    if dtype is None and isinstance(value, _UNTYPED) and not isinstance(value, np.generic):
+        if array.dtype == FLOAT64:
+            return array.astype(FLOAT32)
+        if array.dtype == np.complex128:
+            return array.astype(np.complex64)
     return array

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from kernelgrad.autograd import records
+from kernelgrad.memory import shares_memory
 from kernelgrad.ops.pointwise import WRITERS, Writer
 from kernelgrad.ops.promotion import astype, promote
-from kernelgrad.tensor import Tensor, make_tensor, shares_memory
+from kernelgrad.tensor import Tensor, make_tensor
 
 
 def check_in_place(op: str, target: Tensor, recorded: bool) -> None:

@@ -10,10 +10,10 @@ from numpy import ndarray
 
 from kernelgrad.autograd import record, record_view, records
 from kernelgrad.ops.in_place import check_in_place
-from kernelgrad.ops.promotion import astype, weak_dtype
+from kernelgrad.ops.promotion import COMPUTED, astype, weak_dtype
 from kernelgrad.ops.shape import broadcast_to, reshape
 from kernelgrad.refusal import names_its_errors
-from kernelgrad.tensor import Tensor, make_tensor, to_array
+from kernelgrad.tensor import Tensor, is_floating, make_tensor, to_array
 
 _SCALARS = (bool, int, float, complex)
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
@@ -120,9 +120,8 @@ def _with_zeros(a: Any, key: Any) -> Any:
 
 def _stored(value: Any, dtype: np.dtype[Any]) -> Any:
     """An assigned value as an array; a Python scalar is weak."""
-    if (
-        value.__class__ in (bool, int, float, complex)
-        and weak_dtype("setitem", dtype, value) is dtype
+    if value.__class__ in (bool, int, float, complex) and (
+        dtype not in COMPUTED or weak_dtype("setitem", dtype, value) is dtype
     ):
         return np.asarray(value, dtype)
     return to_array(value, "setitem")
@@ -136,7 +135,7 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
     key = _raw_key(key)
     if recorded and isinstance(value, Tensor) and value._requires_grad and value.dtype != a.dtype:
         value = astype(value, a.dtype)
-    if recorded and a._data.dtype.kind != "f":
+    if recorded and not is_floating(a._data.dtype):
         raise TypeError(
             f"setitem: a tensor of {a.dtype} cannot take a value that requires grad; convert the "
             "tensor or detach the value."

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from kernelgrad.autograd import record, record_several
+from kernelgrad.memory import share_memory
 from kernelgrad.ops.promotion import cast, result_dtype
 from kernelgrad.ops.shape import expand_dims, reshape
 from kernelgrad.refusal import names_its_errors
-from kernelgrad.tensor import Tensor, share_memory, to_array
+from kernelgrad.tensor import Tensor, to_array
 
 
 def _concat_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from kernelgrad import kernels
 from kernelgrad.autograd import is_grad_enabled
 from kernelgrad.ops.arithmetic import multiply
 from kernelgrad.ops.complex import conj
-from kernelgrad.ops.promotion import promote
+from kernelgrad.ops.promotion import astype, is_storage, promote, widened
 from kernelgrad.ops.reduction import sum, sum_to
 from kernelgrad.ops.shape import expand_dims, matrix_transpose, permute_dims, reshape
 from kernelgrad.tape import make_node, saves
@@ -74,7 +74,8 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False)
 
     Shapes: (..., m, k) @ (..., k, n) -> (..., m, n), leading axes broadcast; a vector counts as a
     row on the left and as a column on the right, and its axis is dropped from the result.
-    Dtypes: float32, float64 by the native kernel; integers and complex through NumPy.
+    Dtypes: float32, float64 by the native kernel; float16 and bfloat16 with float32 sums; integers
+    and complex through NumPy.
     Gradient: grad_out @ b^T for a, a^T @ grad_out for b, summed over broadcast axes.
     Raises: ValueError if the inner sizes differ or an operand is 0-d.
     """
@@ -124,10 +125,12 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False)
 
 
 def _matmul_slow(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    if is_storage(a) or is_storage(b):
+        same = getattr(a, "dtype", None) == getattr(b, "dtype", None)
+        product = matmul(widened(a), widened(b), transpose_a, transpose_b)
+        return astype(product, a.dtype) if same else product
     a, b = promote("matmul", a, b)
     if a.dtype.kind == "f":
-        if a.dtype.itemsize < 4:
-            raise TypeError(f"matmul: dtype {a.dtype}; need float32 or float64.")
         return matmul(a, b, transpose_a, transpose_b)
     # Integers and complex numbers have no kernel and no gradient.
     tensors = isinstance(a, Tensor) or isinstance(b, Tensor)

@@ -19,7 +19,7 @@ from kernelgrad.ops.numpy_functions import FUNCTIONS, WITHOUT_GRADIENT, WRITING
 from kernelgrad.ops.numpy_ufuncs import ACCUMULATIONS, REDUCTIONS, UFUNCS
 from kernelgrad.ops.promotion import astype, refuse_storage
 from kernelgrad.ops.shape import reshape
-from kernelgrad.tensor import Tensor, make_tensor
+from kernelgrad.tensor import Tensor, is_number, make_tensor
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -45,7 +45,7 @@ def _raw(value: Any) -> Any:
 def _wrapped(result: Any) -> Any:
     """NumPy's result with tensors in the place of numeric arrays."""
     if isinstance(result, (np.ndarray, np.generic)):
-        return make_tensor(result) if result.dtype.kind in "biufc" else result
+        return make_tensor(result) if is_number(result.dtype) else result
     if isinstance(result, list):
         return [_wrapped(part) for part in result]
     if isinstance(result, tuple):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kernelgrad.autograd import record, records
 from kernelgrad.device import Device
-from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, to_array
+from kernelgrad.tensor import FLOAT32, FLOAT64, Tensor, is_floating, is_number, to_array
 
 FLOATS_AND_COMPLEX = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
 COMPUTED = FLOATS_AND_COMPLEX | frozenset(map(np.dtype, ("?", *"bhiq", *"BHIQ", *"lL")))
@@ -31,6 +31,17 @@ _SCALAR_DEFAULTS: dict[int, np.dtype[Any]] = {
 def _astype_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     (dtype,) = saved
     return (astype(grad_out, dtype),)
+
+
+def is_storage(x: Any) -> bool:
+    """Whether x is an array or Tensor of a dtype for holding only: float16 or bfloat16."""
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and dtype not in COMPUTED and is_floating(dtype)
+
+
+def widened(x: Any) -> Any:
+    """x, converted to float32 if its dtype is for holding only."""
+    return astype(x, FLOAT32) if is_storage(x) else x
 
 
 def refuse_storage(op: str, dtype: np.dtype[Any]) -> None:
@@ -54,14 +65,14 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None) -> Any:
         return x.astype(dtype, copy=copy)
     if x._data.dtype == dtype and not copy:
         return x
-    if dtype.kind not in "biufc":
+    if not is_number(dtype):
         raise TypeError(f"astype: dtype {dtype}; need numbers or booleans.")
     if dtype.kind == "c" and records(x):
         raise TypeError(
             f"astype: {dtype} has no gradient, but the tensor requires grad; .detach() it first."
         )
     out = x._data.astype(dtype)
-    return record(out, _astype_vjp, (x,) if dtype.kind == "f" else (), (x._data.dtype,))
+    return record(out, _astype_vjp, (x,) if is_floating(dtype) else (), (x._data.dtype,))
 
 
 def result_dtype(op: str, first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
