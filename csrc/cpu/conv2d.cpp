@@ -13,19 +13,31 @@ bool is_direct(const Correlation<T>& c) {
 }
 
 template <class T>
-std::size_t workspace_bytes(const Correlation<T>& c) {
-  const Conv2dKernels<T>& kernels = kernel_table().conv2d.of<T>();
-  if (c.images * c.groups * c.rows * c.positions() == 0) return 0;
-  return is_direct(c) ? correlate_direct_workspace_bytes(kernels, c)
-                      : correlate_product_workspace_bytes(kernels, c);
+bool is_empty(const Correlation<T>& c) {
+  return c.images * c.groups * c.rows * c.positions() == 0;
 }
 
 template <class T>
-void correlate(const Correlation<T>& c, const Workspace& workspace, std::size_t offset) {
-  const Conv2dKernels<T>& kernels = kernel_table().conv2d.of<T>();
-  if (c.images * c.groups * c.rows * c.positions() == 0) return;
-  is_direct(c) ? correlate_direct(kernels, c, workspace, offset)
-               : correlate_product(kernels, c, workspace, offset);
+std::size_t workspace_bytes(const Correlation<T>& c) {
+  if (is_empty(c)) return 0;
+  return is_direct(c) ? correlate_direct_workspace_bytes(c) : correlate_product_workspace_bytes(c);
+}
+
+template <class T>
+void correlate(const Correlation<T>& c, const Workspace& workspace) {
+  if (is_empty(c)) return;
+  is_direct(c) ? correlate_direct(c, workspace) : correlate_product(c, workspace);
+}
+
+// The filters' axes are the result's and the input's channels, or for the gradient the reverse.
+template <class T>
+void set_filter(Correlation<T>& c, const TensorView& w, bool transposed) {
+  const std::int64_t kernel = w.sizes[2] * w.sizes[3];
+  c.filter = w.data<T>();
+  c.filter_row = transposed ? kernel : c.channels * kernel;
+  c.filter_channel = transposed ? c.rows * kernel : kernel;
+  c.filter_width = w.sizes[3];
+  c.filter_group = c.rows * c.channels * kernel;
 }
 
 template <class T>
@@ -39,13 +51,13 @@ Correlation<T> forward(const TensorView& x, const TensorView& w, const Window2d&
   c.channels = w.sizes[1];
   c.rows = w.sizes[0] / groups;
   c.image = x.data<T>();
-  c.filter = w.data<T>();
+  set_filter(c, w, false);
   c.out_plane = c.positions();
   c.out_width = c.w.outputs;
   return c;
 }
 
-// The phase of grad_input whose first position is (first_y, first_x); the filter is not set.
+// The phase of grad_input whose first position is (first_y, first_x).
 template <class T>
 Correlation<T> grad_input_phase(const TensorView& grad_out, const TensorView& w,
                                 const Window2d& window, std::int64_t groups,
@@ -59,34 +71,11 @@ Correlation<T> grad_input_phase(const TensorView& grad_out, const TensorView& w,
   c.channels = w.sizes[0] / groups;
   c.rows = w.sizes[1];
   c.image = grad_out.data<T>();
+  set_filter(c, w, true);
   c.out = grad_x.data<T>();
   c.out_plane = grad_x.sizes[2] * grad_x.sizes[3];
   c.out_width = grad_x.sizes[3];
   return c;
-}
-
-// filter[group, input channel][output channel, taps of the phase]: one of w's axes swapped.
-template <class T>
-void transpose_filter(const TensorView& w, const Correlation<T>& c, T* filter) {
-  constexpr std::int64_t kRowsOfTask = 16;
-  const std::int64_t kernel_width = w.sizes[3], kernel = w.sizes[2] * kernel_width;
-  const std::int64_t blocks = ceil_quotient(c.rows, kRowsOfTask);
-  parallel_for(c.groups * blocks, [&](std::int64_t task) {
-    const std::int64_t group = task / blocks, begin = task % blocks * kRowsOfTask;
-    const std::int64_t end = std::min(c.rows, begin + kRowsOfTask);
-    for (std::int64_t o = 0; o < c.channels; ++o) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const T* from = w.data<T>() + ((group * c.channels + o) * c.rows + i) * kernel;
-        T* to = filter + (group * c.rows + i) * c.depth() + o * c.taps();
-        for (std::int64_t y = 0; y < c.h.taps; ++y) {
-          const T* line = from + (c.h.filter_first + y * c.h.filter_step) * kernel_width;
-          for (std::int64_t x = 0; x < c.w.taps; ++x) {
-            *to++ = line[c.w.filter_first + x * c.w.filter_step];
-          }
-        }
-      }
-    }
-  });
 }
 
 template <class T, class Function>
@@ -108,10 +97,6 @@ const ElementwiseFunctions<T>& elementwise_functions() {
   } else {
     return kernel_table().elementwise.f64;
   }
-}
-
-std::size_t filter_bytes(const TensorView& w) {
-  return static_cast<std::size_t>(w.size() * item_size(w.dtype) + 63) / 64 * 64;
 }
 
 template <class Function>
@@ -138,7 +123,7 @@ void conv2d(const TensorView& x, const TensorView& w, const TensorView* bias,
     if (activation != Activation::none && !c.relu) {
       c.activation = elementwise_functions<T>().unary[static_cast<int>(unary_op_of(activation))];
     }
-    correlate(c, workspace, 0);
+    correlate(c, workspace);
   });
 }
 
@@ -150,19 +135,15 @@ std::size_t conv2d_grad_input_workspace_bytes(const TensorView& grad_out, const 
     for_each_phase<T>(grad_out, w, window, groups, grad_x, [&](const Correlation<T>& c) {
       bytes = std::max(bytes, workspace_bytes(c));
     });
-    return bytes + filter_bytes(w);
+    return bytes;
   });
 }
 
 void conv2d_grad_input(const TensorView& grad_out, const TensorView& w, const Window2d& window,
                        std::int64_t groups, const TensorView& grad_x, Workspace& workspace) {
   with_type(w.dtype, [&]<class T>(T) {
-    T* filter = reinterpret_cast<T*>(workspace.ptr);
-    for_each_phase<T>(grad_out, w, window, groups, grad_x, [&](Correlation<T> c) {
-      transpose_filter(w, c, filter);
-      c.filter = filter;
-      correlate(c, workspace, filter_bytes(w));
-    });
+    for_each_phase<T>(grad_out, w, window, groups, grad_x,
+                      [&](const Correlation<T>& c) { correlate(c, workspace); });
   });
 }
 

@@ -6,7 +6,6 @@
 
 #include "common/tensor_view.h"
 #include "cpu/conv2d_geometry.h"
-#include "cpu/conv2d_ukernel.h"
 
 namespace kernelgrad::cpu {
 
@@ -17,8 +16,11 @@ struct Correlation {
   std::int64_t images, groups;
   std::int64_t channels, rows;  // of the input and of the result, in one group
   const T* image;               // (images, groups * channels, h.size, w.size)
-  const T* filter;              // (groups * rows, channels * taps), taps in the axes' order
-  T* out;                       // (images, groups * rows, out_plane)
+  // Groups one after another; the axes say which of a filter's values the taps are.
+  const T* filter;
+  std::int64_t filter_row, filter_channel, filter_width;  // strides of m, channel and line
+  std::int64_t filter_group;
+  T* out;  // (images, groups * rows, out_plane)
   std::int64_t out_plane, out_width;
   const T* bias = nullptr;  // (groups * rows)
   bool relu = false;
@@ -28,21 +30,21 @@ struct Correlation {
   std::int64_t taps() const { return h.taps * w.taps; }
   std::int64_t depth() const { return channels * taps(); }
   std::int64_t positions() const { return h.outputs * w.outputs; }
+  // Whether an image's results lie one after another in `out`.
+  bool out_is_dense() const {
+    return h.out_stride == 1 && w.out_stride == 1 && out_width == w.outputs;
+  }
 };
 
 // The two ways to do it: as a product, and directly for at most kConv2dDirectRows result channels in
-// a group. Both use the workspace from byte `offset` on, and need at least one result.
+// a group. Both need at least one result.
 template <class T>
-std::size_t correlate_product_workspace_bytes(const Conv2dKernels<T>& kernels,
-                                              const Correlation<T>& c);
+std::size_t correlate_product_workspace_bytes(const Correlation<T>& c);
 template <class T>
-void correlate_product(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
-                       const Workspace& workspace, std::size_t offset);
+void correlate_product(const Correlation<T>& c, const Workspace& workspace);
 template <class T>
-std::size_t correlate_direct_workspace_bytes(const Conv2dKernels<T>& kernels,
-                                             const Correlation<T>& c);
+std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c);
 template <class T>
-void correlate_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
-                      const Workspace& workspace, std::size_t offset);
+void correlate_direct(const Correlation<T>& c, const Workspace& workspace);
 
 }  // namespace kernelgrad::cpu

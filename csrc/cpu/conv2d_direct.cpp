@@ -1,7 +1,8 @@
 // Correlation with one or two result channels in a group (depthwise filters and their gradients,
 // single-channel results): each line of results straight from a padded copy of the image.
 #include "common/scratch_slots.h"
-#include "cpu/conv2d_correlate.h"
+#include "cpu/conv2d_filters.h"
+#include "cpu/kernel_table.h"
 
 namespace kernelgrad::cpu {
 namespace {
@@ -42,10 +43,11 @@ DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c)
 template <class T>
 class DirectTask {
  public:
-  DirectTask(const Conv2dKernels<T>& kernels, const Correlation<T>& c, const DirectPlan& plan,
-             std::byte* scratch)
+  DirectTask(const Conv2dKernels<T>& kernels, const Correlation<T>& c, const T* filters,
+             const DirectPlan& plan, std::byte* scratch)
       : kernels_(kernels),
         c_(c),
+        filters_(filters),
         plan_(plan),
         row_(c.w),
         copy_(reinterpret_cast<T*>(scratch)),
@@ -65,7 +67,7 @@ class DirectTask {
     const std::int64_t plane = c_.h.size * c_.w.size;
     const T* from = c_.image + (image * c_.groups + group) * c_.channels * plane;
     for (std::int64_t i = 0; i < c_.channels; ++i) {
-      copy_padded(c_.h, c_.w, row_, from + i * plane, c_.h.first + lines.begin * c_.h.stride,
+      copy_padded(kernels_, c_.h, c_.w, row_, from + i * plane, lines.begin * c_.h.stride,
                   c_.h.span(lines.end - lines.begin), copy_ + i * plan_.copy_lines * row_.pitch);
     }
     T* out = c_.out + (image * c_.groups + group) * c_.rows * c_.out_plane;
@@ -81,7 +83,7 @@ class DirectTask {
     const Conv2dDirectRow<T> row{c_.rows,
                                  c_.w.outputs,
                                  c_.depth(),
-                                 c_.filter + group * c_.rows * c_.depth(),
+                                 filters_ + group * c_.rows * c_.depth(),
                                  c_.depth(),
                                  image,
                                  offsets_,
@@ -106,6 +108,7 @@ class DirectTask {
 
   const Conv2dKernels<T>& kernels_;
   const Correlation<T>& c_;
+  const T* filters_;  // (groups, rows, depth)
   const DirectPlan& plan_;
   const PaddedRow row_;
   T *copy_, *buffer_;
@@ -115,30 +118,29 @@ class DirectTask {
 }  // namespace
 
 template <class T>
-std::size_t correlate_direct_workspace_bytes(const Conv2dKernels<T>& kernels,
-                                             const Correlation<T>& c) {
-  const DirectPlan plan = plan_direct(kernels, c);
-  return ScratchSlots::bytes(plan.bytes, plan.tasks);
+std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c) {
+  const DirectPlan plan = plan_direct(kernel_table().conv2d.of<T>(), c);
+  return packed_filters_bytes(c, 1) + ScratchSlots::bytes(plan.bytes, plan.tasks);
 }
 
 template <class T>
-void correlate_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
-                      const Workspace& workspace, std::size_t offset) {
+void correlate_direct(const Correlation<T>& c, const Workspace& workspace) {
+  const Conv2dKernels<T>& kernels = kernel_table().conv2d.of<T>();
   const DirectPlan plan = plan_direct(kernels, c);
-  ScratchSlots slots(workspace, offset, plan.bytes);
+  T* const filters = reinterpret_cast<T*>(workspace.ptr);
+  pack_filters(c, 1, filters);
+  ScratchSlots slots(workspace, packed_filters_bytes(c, 1), plan.bytes);
   parallel_for(plan.tasks, [&](std::int64_t task) {
     ScratchSlots::Lease lease(slots);
-    DirectTask<T> direct(kernels, c, plan, lease.ptr());
+    DirectTask<T> direct(kernels, c, filters, plan, lease.ptr());
     const Range units = split_range(plan.units, plan.tasks, task);
     for (std::int64_t unit = units.begin; unit < units.end; ++unit) direct.run(unit);
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                   \
-  template std::size_t correlate_direct_workspace_bytes<T>(const Conv2dKernels<T>&, \
-                                                           const Correlation<T>&);  \
-  template void correlate_direct<T>(const Conv2dKernels<T>&, const Correlation<T>&, \
-                                    const Workspace&, std::size_t);
+#define KERNELGRAD_INSTANTIATE(T)                                                  \
+  template std::size_t correlate_direct_workspace_bytes<T>(const Correlation<T>&); \
+  template void correlate_direct<T>(const Correlation<T>&, const Workspace&);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)
 #undef KERNELGRAD_INSTANTIATE

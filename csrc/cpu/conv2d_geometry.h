@@ -4,32 +4,38 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <numeric>
 
 #include "common/window.h"
+#include "cpu/conv2d_ukernel.h"
 
 namespace kernelgrad::cpu {
 
 constexpr std::int64_t ceil_quotient(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// One axis: result q < outputs and tap t < taps meet at input position first + q * stride + t * step
-// (zero outside [0, size)) and filter index filter_first + t * filter_step; the result lands on
-// out_first + q * out_stride.
+// One axis: result q < outputs and tap t < taps meet at grid point q * stride + t * step, which is
+// input position first + point * grid (zero outside [0, size)), and at filter index
+// filter_first + t * filter_step; the result lands on out_first + q * out_stride.
 struct ConvAxis {
   std::int64_t size, outputs, taps;
-  std::int64_t first, stride, step;
+  std::int64_t first, grid, stride, step;
   std::int64_t filter_first, filter_step;
   std::int64_t out_first, out_stride;
 
-  // Input positions of `count` results in a row.
+  // Whether the grid is the image itself: every position of it, and none outside.
+  bool is_image() const { return grid == 1 && first >= 0 && first + span(outputs) <= size; }
+  // Grid points of `count` results in a row.
   std::int64_t span(std::int64_t count) const {
     return taps == 0 ? 0 : (count - 1) * stride + (taps - 1) * step + 1;
   }
 };
 
+// Where no tap meets a position between the windows, the grid leaves these out.
 constexpr ConvAxis forward_axis(const Window& window, std::int64_t size, std::int64_t outputs) {
-  return {size, outputs, window.kernel, -window.pad_before, window.stride, window.dilation, 0, 1,
+  const bool sparse = window.kernel == 1 || window.dilation % window.stride == 0;
+  const std::int64_t grid = sparse ? window.stride : 1;
+  const std::int64_t step = window.kernel == 1 ? 1 : window.dilation / grid;
+  return {size, outputs, window.kernel, -window.pad_before, grid, window.stride / grid, step, 0, 1,
           0,    1};
 }
 
@@ -43,7 +49,7 @@ inline ConvAxis grad_input_axis(const Window& window, std::int64_t size, std::in
   const std::int64_t s = window.stride, d = window.dilation;
   const std::int64_t phase = (first + window.pad_before) % s;
   const std::int64_t common = std::gcd(s, d), period = s / common;
-  ConvAxis axis{outputs, (size - first - 1) / s + 1, 0, 0, 1, d / common, 0, -period, first, s};
+  ConvAxis axis{outputs, (size - first - 1) / s + 1, 0, 0, 1, 1, d / common, 0, -period, first, s};
   std::int64_t k = 0;  // the smallest filter index of this phase
   while (k < std::min(period, window.kernel) && (k * d - phase) % s != 0) ++k;
   if (k >= std::min(period, window.kernel)) return axis;
@@ -53,8 +59,8 @@ inline ConvAxis grad_input_axis(const Window& window, std::int64_t size, std::in
   return axis;
 }
 
-// The width of a padded row, taken apart by position modulo stride so that the inputs of adjacent
-// results are adjacent for every tap.
+// A row of the padded copy: the grid's points, taken apart by point modulo stride so that the inputs
+// of adjacent results are adjacent for every tap.
 struct PaddedRow {
   std::int64_t part, parts;  // length and number of the parts
   std::int64_t pitch;
@@ -63,41 +69,41 @@ struct PaddedRow {
       : part(ceil_quotient(w.span(w.outputs), w.stride)),
         parts(std::min(w.stride, w.span(w.outputs))),
         pitch(part * parts) {}
+  // A row of the image, read in place (where it is the grid, with stride 1).
+  static PaddedRow of_image(const ConvAxis& w) {
+    PaddedRow row(w);
+    row.part = row.pitch = w.size;
+    return row;
+  }
   static std::int64_t tap(const ConvAxis& w, std::int64_t part, std::int64_t t) {
-    const std::int64_t position = t * w.step;
-    return position % w.stride * part + position / w.stride;
+    const std::int64_t point = t * w.step;
+    return point % w.stride * part + point / w.stride;
   }
 };
 
-// Copies rows [first_row, first_row + rows) of one channel, zero outside the image.
+// Copies the grid's rows [first, first + rows) of one channel, zero outside the image.
 template <class T>
-void copy_padded(const ConvAxis& h, const ConvAxis& w, const PaddedRow& row, const T* channel,
-                 std::int64_t first_row, std::int64_t rows, T* out) {
-  for (std::int64_t y = first_row; y < first_row + rows; ++y, out += row.pitch) {
-    if (y < 0 || y >= h.size) {
-      std::fill_n(out, row.pitch, T(0));
-      continue;
-    }
-    const T* line = channel + y * w.size;
-    for (std::int64_t p = 0; p < row.parts; ++p) {
-      // Entry i of the part is position start + i * stride: zeros, image, zeros.
-      const std::int64_t start = w.first + p;
-      const auto entries_below = [&](std::int64_t position) {
-        return std::clamp<std::int64_t>(
-            position <= start ? 0 : ceil_quotient(position - start, w.stride), 0, row.part);
-      };
-      const std::int64_t low = entries_below(0), high = std::max(low, entries_below(w.size));
-      T* part = out + p * row.part;
-      std::fill_n(part, low, T(0));
-      if (w.stride == 1) {
-        std::memcpy(part + low, line + start + low,
-                    static_cast<std::size_t>(high - low) * sizeof(T));
-      } else {
-        for (std::int64_t i = low; i < high; ++i) part[i] = line[start + i * w.stride];
-      }
-      std::fill_n(part + high, row.part - high, T(0));
-    }
+void copy_padded(const Conv2dKernels<T>& kernels, const ConvAxis& h, const ConvAxis& w,
+                 const PaddedRow& row, const T* channel, std::int64_t first, std::int64_t rows,
+                 T* out) {
+  // How many of `count` positions start, start + step, ... are below `position`.
+  const auto below = [](std::int64_t position, std::int64_t start, std::int64_t step,
+                        std::int64_t count) {
+    return position <= start ? 0 : std::min(count, ceil_quotient(position - start, step));
+  };
+  const std::int64_t first_y = h.first + first * h.grid;
+  const std::int64_t begin = below(0, first_y, h.grid, rows);
+  const std::int64_t end = below(h.size, first_y, h.grid, rows);
+  std::fill_n(out, begin * row.pitch, T(0));
+  for (std::int64_t p = 0; p < row.parts; ++p) {
+    const std::int64_t first_x = w.first + p * w.grid, step = w.stride * w.grid;
+    const std::int64_t before = below(0, first_x, step, row.part);
+    const std::int64_t count = below(w.size, first_x, step, row.part) - before;
+    const T* from = channel + (first_y + begin * h.grid) * w.size + first_x + before * step;
+    kernels.copy_rows({end - begin, count, from, h.grid * w.size, step, before, row.part,
+                       out + begin * row.pitch + p * row.part, row.pitch});
   }
+  std::fill_n(out + end * row.pitch, (rows - end) * row.pitch, T(0));
 }
 
 // Offsets of all taps from a result's first input in the padded copy.

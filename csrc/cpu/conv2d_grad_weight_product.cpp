@@ -65,7 +65,7 @@ class ProductTask {
       const T* from = g_.image + ((n * g_.groups + group_) * g_.channels + first_channel_) * plane;
       T* to = copy_ + (n - images.begin) * plan_.copy_lines * row_.pitch;
       for (std::int64_t c = 0; c < channels; ++c) {
-        copy_padded(g_.h, g_.w, row_, from + c * plane, g_.h.first + lines.begin * g_.h.stride,
+        copy_padded(kernels_, g_.h, g_.w, row_, from + c * plane, lines.begin * g_.h.stride,
                     g_.h.span(lines.end - lines.begin), to + c * channel_stride_);
       }
     }

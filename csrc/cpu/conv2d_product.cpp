@@ -1,115 +1,81 @@
 // Correlation as a product (implicit GEMM): rows are result channels, columns are pixels of all
 // images one after another, depth is (channel, tap).
 //
-// A task computes a block of columns for a range of rows. For some channels at a time it copies the
-// lines of the image that it needs, padded with zeros, packs them into panels of nr columns, and
-// multiplies them with the filters, which are read in place. The im2col matrix never exists as a
-// whole: a task holds one block of it. All sizes follow from shape and ISA level alone.
+// The filters are packed once. A task computes a block of columns for a range of rows, some channels
+// at a time: it copies the lines of the image that it needs, padded with zeros, and packs one panel
+// of nr columns after another, each multiplied with all the filters while it is in the L1 cache. The
+// im2col matrix never exists as a whole. All sizes follow from shape and ISA level alone.
 #include "common/scratch_slots.h"
-#include "cpu/conv2d_correlate.h"
+#include "cpu/conv2d_product_plan.h"
+#include "cpu/kernel_table.h"
 
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kDepth = 320;           // of one pass: a panel that stays in the L1 cache
-constexpr std::int64_t kColumns = 192;         // of one block: its panels stay in the L2 cache
-constexpr std::int64_t kRows = 120;            // whose filters share the L2 cache with the panels
-constexpr std::int64_t kCopyValues = 1 << 17;  // of the padded copy, where the shape allows it
-constexpr std::int64_t kTasks = 32;            // enough to keep many cores busy
-
-struct ProductPlan {
-  std::int64_t columns, blocks;   // of one block, number of blocks
-  std::int64_t channels, passes;  // of one pass, number of passes
-  std::int64_t row_parts;
-  std::int64_t copy_lines, pitch;
-  std::size_t copy, panels, source, target, offsets, bytes;  // places in a task's scratch memory
-};
-
-// Lines of the padded copy that any `columns` adjacent columns can need.
-template <class T>
-std::int64_t lines_of(const Correlation<T>& c, std::int64_t columns) {
-  const std::int64_t out_lines = (columns - 1) / c.w.outputs + 2;
-  const std::int64_t images = std::min(c.images, (columns - 1) / c.positions() + 2);
-  return std::min(out_lines * c.h.stride + images * c.h.span(1), images * c.h.span(c.h.outputs));
-}
-
-template <class T>
-ProductPlan plan_product(const Conv2dKernels<T>& kernels, const Correlation<T>& c) {
-  ProductPlan plan{};
-  const std::int64_t nr = kernels.nr, total = c.images * c.positions();
-  const std::int64_t taps = std::max<std::int64_t>(c.taps(), 1);
-  plan.pitch = PaddedRow(c.w).pitch;
-  plan.channels = std::clamp<std::int64_t>(kDepth / taps, 1, std::max<std::int64_t>(c.channels, 1));
-  plan.columns = kColumns;
-  const auto too_large = [&] {
-    return plan.channels * lines_of(c, plan.columns) * plan.pitch > kCopyValues ||
-           plan.channels * taps * plan.columns > kDepth * kColumns;
-  };
-  while (plan.columns / 2 >= nr && too_large()) plan.columns /= 2;
-  while (plan.channels > 1 && too_large()) plan.channels /= 2;
-  plan.passes = std::max<std::int64_t>(1, ceil_quotient(c.channels, plan.channels));
-  plan.channels = ceil_quotient(c.channels, plan.passes);
-  // Nearly equal blocks of whole panels.
-  plan.blocks = ceil_quotient(total, ceil_quotient(plan.columns, nr) * nr);
-  plan.columns = ceil_quotient(ceil_quotient(total, plan.blocks), nr) * nr;
-  plan.blocks = ceil_quotient(total, plan.columns);
-  plan.row_parts = std::clamp<std::int64_t>(kTasks / (c.groups * plan.blocks), 1,
-                                            std::max<std::int64_t>(1, c.rows / kRows));
-  plan.copy_lines = lines_of(c, plan.columns);
-
-  std::size_t bytes = 0;
-  const auto place = [&bytes](std::int64_t count, std::size_t item) {
-    const std::size_t at = bytes;
-    bytes += (static_cast<std::size_t>(count) * item + kAlignment - 1) / kAlignment * kAlignment;
-    return at;
-  };
-  plan.copy = place(plan.channels * plan.copy_lines * plan.pitch + nr, sizeof(T));
-  plan.panels = place(plan.channels * c.taps() * plan.columns + nr, sizeof(T));
-  plan.source = place(plan.columns, sizeof(std::int64_t));
-  plan.target = place(plan.columns, sizeof(std::int64_t));
-  plan.offsets = place(c.taps(), sizeof(std::int64_t));
-  plan.bytes = bytes;
-  return plan;
-}
-
-// One task: a block of columns, for a range of the rows of one group.
+// One task: a block of columns, for some rows of one group.
 template <class T>
 class ProductTask {
  public:
-  ProductTask(const Conv2dKernels<T>& kernels, const Correlation<T>& c, const ProductPlan& plan,
-              std::byte* scratch)
-      : kernels_(kernels),
-        c_(c),
+  ProductTask(const Correlation<T>& c, const ProductPlan& plan, std::int64_t group, Range rows,
+              Range columns, const T* filters, std::byte* scratch)
+      : c_(c),
         plan_(plan),
-        row_(c.w),
+        group_(group),
+        rows_(rows),
+        columns_(columns),
+        filters_(filters),
+        in_place_(can_read_in_place()),
+        row_(in_place_ ? PaddedRow::of_image(c.w) : PaddedRow(c.w)),
+        channel_stride_(in_place_ ? image_plane() : plan.copy_lines * row_.pitch),
         copy_(reinterpret_cast<T*>(scratch + plan.copy)),
-        panels_(reinterpret_cast<T*>(scratch + plan.panels)),
+        panel_(reinterpret_cast<T*>(scratch + plan.panel)),
         source_(reinterpret_cast<std::int64_t*>(scratch + plan.source)),
-        target_(reinterpret_cast<std::int64_t*>(scratch + plan.target)),
         offsets_(reinterpret_cast<std::int64_t*>(scratch + plan.offsets)) {
+    if (plan.gathered) {
+      results_ = reinterpret_cast<T*>(scratch + plan.results);
+      results_row_ = plan.columns;
+    } else {
+      const std::int64_t image = columns.begin / c.positions();
+      results_ = result(image, 0) + columns.begin % c.positions();
+      results_row_ = c.out_plane;
+    }
     tap_offsets(c.h, c.w, row_, offsets_);
+    locate_columns();
   }
 
-  void run(std::int64_t group, Range rows, Range columns) {
-    group_ = group;
-    columns_ = columns;
-    locate_columns();
+  void run() {
     for (std::int64_t pass = 0; pass < plan_.passes; ++pass) {
       const std::int64_t first = pass * plan_.channels;
       const std::int64_t channels = std::min(plan_.channels, c_.channels - first);
-      copy_lines(first, channels);
-      pack(channels);
-      for (std::int64_t begin = rows.begin; begin < rows.end;) {
-        const std::int64_t parts = ceil_quotient(rows.end - begin, kRows);
-        const std::int64_t count = ceil_quotient(rows.end - begin, parts);
-        multiply(pass, first, channels, {begin, begin + count});
-        begin += count;
+      if (!in_place_) copy_lines(first, channels);
+      multiply(pass, first, channels);
+    }
+    if (c_.activation != nullptr) {
+      for (std::int64_t r = 0; r < rows_.end - rows_.begin; ++r) {
+        T* line = results_ + r * results_row_;
+        c_.activation(columns_.end - columns_.begin, line, T(0), line);
       }
     }
-    if (c_.activation != nullptr) activate(rows);
+    if (plan_.gathered) scatter();
   }
 
  private:
+  std::int64_t image_plane() const { return c_.h.size * c_.w.size; }
+  const T* channel(std::int64_t image, std::int64_t i) const {
+    return c_.image + ((image * c_.groups + group_) * c_.channels + i) * image_plane();
+  }
+  // The results of row rows_.begin + r.
+  T* result(std::int64_t image, std::int64_t r) const {
+    return c_.out + ((image * c_.groups + group_) * c_.rows + rows_.begin + r) * c_.out_plane;
+  }
+
+  // Whole vectors are read, up to nr values past the last pixel, which must be in memory.
+  bool can_read_in_place() const {
+    const std::int64_t images = (columns_.end - 1) / c_.positions() + 1;
+    const std::int64_t behind = (c_.images - images) * c_.groups * c_.channels * image_plane();
+    return c_.w.stride == 1 && c_.h.is_image() && c_.w.is_image() && behind >= kernels_.nr;
+  }
+
   // function(image, first and last line of results, line of the copy where the image's lines begin)
   template <class Function>
   void for_each_image(Function&& function) {
@@ -126,168 +92,164 @@ class ProductTask {
     }
   }
 
-  void locate_columns() {
-    std::int64_t column = columns_.begin, j = 0;
-    for_each_image(
-        [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
-          std::int64_t x = column % c_.w.outputs;
-          for (std::int64_t y = first; y <= last; ++y, x = 0) {
-            const std::int64_t source = (line + (y - first) * c_.h.stride) * row_.pitch;
-            const std::int64_t target = image * c_.groups * c_.rows * c_.out_plane +
-                                        (c_.h.out_first + y * c_.h.out_stride) * c_.out_width +
-                                        c_.w.out_first;
-            for (; x < c_.w.outputs && column < columns_.end; ++x, ++column, ++j) {
-              source_[j] = source + x;
-              target_[j] = target + x * c_.w.out_stride;
-            }
-          }
-        });
-  }
-
-  void copy_lines(std::int64_t first_channel, std::int64_t channels) {
-    const std::int64_t plane = c_.h.size * c_.w.size;
-    for_each_image(
-        [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
-          const T* from =
-              c_.image + ((image * c_.groups + group_) * c_.channels + first_channel) * plane;
-          for (std::int64_t i = 0; i < channels; ++i) {
-            copy_padded(c_.h, c_.w, row_, from + i * plane, c_.h.first + first * c_.h.stride,
-                        c_.h.span(last - first + 1),
-                        copy_ + (i * plan_.copy_lines + line) * row_.pitch);
-          }
-        });
-  }
-
-  void pack(std::int64_t channels) {
-    constexpr int kMaxColumns = 64;
-    std::int64_t run_source[kMaxColumns], run_target[kMaxColumns];
-    const std::int64_t count = columns_.end - columns_.begin;
-    T* panel = panels_;
-    for (std::int64_t j = 0; j < count; j += kernels_.nr) {
-      const std::int64_t width = std::min(kernels_.nr, count - j);
-      Conv2dRuns runs{0, 0, run_source, run_target};
-      for (std::int64_t i = 0, begin = 0; i < width; ++i) {
-        if (i == 0 || source_[j + i] != source_[j + i - 1] + 1) {
-          begin = i;
-          run_source[runs.count] = source_[j + i];
-          run_target[runs.count++] = i;
-        }
-        runs.longest = std::max(runs.longest, i - begin + 1);
+  // function(image, line, x, count): adjacent results of one line.
+  template <class Function>
+  void for_each_line(Function&& function) {
+    std::int64_t column = columns_.begin;
+    for_each_image([&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t) {
+      for (std::int64_t y = first; y <= last; ++y) {
+        const std::int64_t x = column % c_.w.outputs;
+        const std::int64_t count = std::min(c_.w.outputs - x, columns_.end - column);
+        function(image, y, x, count);
+        column += count;
       }
-      kernels_.pack_panel(copy_, channels, plan_.copy_lines * row_.pitch, c_.taps(), offsets_, runs,
-                          panel);
-      panel += channels * c_.taps() * kernels_.nr;
-    }
-  }
-
-  void multiply(std::int64_t pass, std::int64_t first_channel, std::int64_t channels, Range rows) {
-    const std::int64_t depth = channels * c_.taps(), count = columns_.end - columns_.begin;
-    const std::int64_t tiles = ceil_quotient(rows.end - rows.begin, kernels_.mr);
-    const bool last = pass == plan_.passes - 1;
-    for (std::int64_t j = 0; j < count; j += kernels_.nr) {
-      Conv2dTile<T> tile{};
-      tile.columns = std::min(kernels_.nr, count - j);
-      tile.a_row = c_.depth();
-      tile.a_step = 1;
-      tile.b = panels_ + j * depth;
-      tile.b_step = kernels_.nr;
-      tile.depth = depth;
-      tile.repeats = 1;
-      tile.accumulate = pass > 0;
-      tile.relu = last && c_.relu;
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        const Range part = split_range(rows.end - rows.begin, tiles, t);
-        const std::int64_t row = group_ * c_.rows + rows.begin + part.begin;
-        tile.rows = part.end - part.begin;
-        tile.a = c_.filter + row * c_.depth() + first_channel * c_.taps();
-        tile.bias = last && c_.bias != nullptr ? c_.bias + row : nullptr;
-        store(tile, c_.out + row * c_.out_plane, target_ + j);
-      }
-    }
-  }
-
-  void activate(Range rows) {
-    std::int64_t j = 0;
-    for_each_image([&](std::int64_t image, std::int64_t, std::int64_t, std::int64_t) {
-      const std::int64_t begin = std::max(columns_.begin, image * c_.positions());
-      const std::int64_t count = std::min(columns_.end, (image + 1) * c_.positions()) - begin;
-      for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-        T* line = c_.out + (group_ * c_.rows + row) * c_.out_plane + target_[j];
-        c_.activation(count, line, T(0), line);
-      }
-      j += count;
     });
   }
 
-  // Into `out` itself where the columns are adjacent there, else by way of a small buffer.
-  void store(Conv2dTile<T>& tile, T* out, const std::int64_t* target) {
-    const std::int64_t columns = tile.columns;
-    if (target[columns - 1] - target[0] == columns - 1) {
-      tile.c = out + target[0];
-      tile.c_row = c_.out_plane;
-      kernels_.tile(tile);
+  void locate_columns() {
+    std::int64_t* source = source_;
+    if (in_place_) {
+      for_each_line([&](std::int64_t image, std::int64_t y, std::int64_t x, std::int64_t count) {
+        const T* first = channel(image, 0) + (c_.h.first + y * c_.h.stride) * c_.w.size;
+        std::iota(source, source + count, first - c_.image + c_.w.first + x);
+        source += count;
+      });
       return;
     }
-    alignas(kAlignment) T buffer[kMaxTile];
-    tile.c = buffer;
-    tile.c_row = kernels_.nr;
-    for (std::int64_t i = 0; tile.accumulate && i < tile.rows; ++i) {
-      for (std::int64_t j = 0; j < columns; ++j) {
-        buffer[i * kernels_.nr + j] = out[i * c_.out_plane + target[j]];
+    std::int64_t column = columns_.begin;
+    for_each_image([&](std::int64_t, std::int64_t first, std::int64_t last, std::int64_t line) {
+      for (std::int64_t y = first; y <= last; ++y, line += c_.h.stride) {
+        const std::int64_t x = column % c_.w.outputs;
+        const std::int64_t count = std::min(c_.w.outputs - x, columns_.end - column);
+        std::iota(source, source + count, line * row_.pitch + x);
+        source += count;
+        column += count;
       }
-    }
-    kernels_.tile(tile);
-    for (std::int64_t i = 0; i < tile.rows; ++i) {
-      for (std::int64_t j = 0; j < columns; ++j) {
-        out[i * c_.out_plane + target[j]] = buffer[i * kernels_.nr + j];
-      }
+    });
+  }
+
+  void copy_lines(std::int64_t first_channel, std::int64_t channels) {
+    for_each_image(
+        [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
+          for (std::int64_t i = 0; i < channels; ++i) {
+            copy_padded(kernels_, c_.h, c_.w, row_, channel(image, first_channel + i),
+                        first * c_.h.stride, c_.h.span(last - first + 1),
+                        copy_ + i * channel_stride_ + line * row_.pitch);
+          }
+        });
+  }
+
+  void multiply(std::int64_t pass, std::int64_t first_channel, std::int64_t channels) {
+    const bool last = pass == plan_.passes - 1;
+    const T* image = in_place_ ? c_.image + first_channel * channel_stride_ : copy_;
+    GemmBlock<T> block{};
+    block.m = rows_.end - rows_.begin;
+    block.k = channels * c_.taps();
+    block.a = filters_ + rows_.begin * c_.depth() + first_channel * c_.taps() * gemm_.mr;
+    block.a_row = 1, block.a_col = gemm_.mr, block.a_panel = gemm_.mr * c_.depth();
+    block.b = panel_, block.b_row = gemm_.nr;
+    block.c_row = results_row_;
+    block.accumulate = pass > 0;
+    if (last && c_.bias != nullptr) block.bias_of_row = c_.bias + group_ * c_.rows + rows_.begin;
+    block.relu = last && c_.relu;
+    const std::int64_t count = columns_.end - columns_.begin;
+    for (std::int64_t j = 0; j < count; j += gemm_.nr) {
+      block.n = std::min(gemm_.nr, count - j);
+      block.c = results_ + j;
+      pack(image, channels, source_ + j, block.n);
+      gemm_.block(block);
     }
   }
 
-  static constexpr int kMaxTile = 16 * 64;  // mr * nr of every ISA level is below
+  void pack(const T* image, std::int64_t channels, const std::int64_t* source,
+            std::int64_t columns) {
+    constexpr int kMaxColumns = 64;  // nr of every ISA level is below
+    std::int64_t run_source[kMaxColumns], run_target[kMaxColumns];
+    Conv2dRuns runs{0, 0, run_source, run_target};
+    for (std::int64_t i = 0, begin = 0; i < columns; ++i) {
+      if (i == 0 || source[i] != source[i - 1] + 1) {
+        begin = i;
+        run_source[runs.count] = source[i];
+        run_target[runs.count++] = i;
+      }
+      runs.longest = std::max(runs.longest, i - begin + 1);
+    }
+    kernels_.pack_panel(image, channels, channel_stride_, c_.taps(), offsets_, runs, panel_);
+  }
 
-  const Conv2dKernels<T>& kernels_;
+  // Gathered results to their places.
+  void scatter() {
+    const T* line = results_;
+    for_each_line([&](std::int64_t image, std::int64_t y, std::int64_t x, std::int64_t count) {
+      const std::int64_t stride = c_.w.out_stride;
+      const std::int64_t place =
+          (c_.h.out_first + y * c_.h.out_stride) * c_.out_width + c_.w.out_first + x * stride;
+      for (std::int64_t r = 0; r < rows_.end - rows_.begin; ++r) {
+        const T* from = line + r * results_row_;
+        T* to = result(image, r) + place;
+        if (stride == 1) {
+          std::copy(from, from + count, to);
+        } else {
+          for (std::int64_t i = 0; i < count; ++i) to[i * stride] = from[i];
+        }
+      }
+      line += count;
+    });
+  }
+
+  const Conv2dKernels<T>& kernels_ = kernel_table().conv2d.of<T>();
+  const GemmKernels<T>& gemm_ = kernel_table().gemm.of<T>();
   const Correlation<T>& c_;
   const ProductPlan& plan_;
+  const std::int64_t group_;
+  const Range rows_, columns_;
+  const T* filters_;  // panels of the group
+  const bool in_place_;
   const PaddedRow row_;
-  T* copy_;
-  T* panels_;
-  std::int64_t *source_, *target_, *offsets_;
-  std::int64_t group_ = 0;
-  Range columns_{};
+  const std::int64_t channel_stride_;
+  T *copy_, *panel_, *results_;
+  std::int64_t results_row_;
+  std::int64_t *source_, *offsets_;
 };
 
 }  // namespace
 
 template <class T>
-std::size_t correlate_product_workspace_bytes(const Conv2dKernels<T>& kernels,
-                                              const Correlation<T>& c) {
-  const ProductPlan plan = plan_product(kernels, c);
-  return ScratchSlots::bytes(plan.bytes, c.groups * plan.row_parts * plan.blocks);
+std::size_t correlate_product_workspace_bytes(const Correlation<T>& c) {
+  const GemmKernels<T>& gemm = kernel_table().gemm.of<T>();
+  const ProductPlan plan = plan_product(gemm, c);
+  return packed_filters_bytes(c, gemm.mr) +
+         ScratchSlots::bytes(plan.bytes, c.groups * plan.row_parts * plan.blocks);
 }
 
 template <class T>
-void correlate_product(const Conv2dKernels<T>& kernels, const Correlation<T>& c,
-                       const Workspace& workspace, std::size_t offset) {
-  const ProductPlan plan = plan_product(kernels, c);
-  const std::int64_t total = c.images * c.positions();
-  ScratchSlots slots(workspace, offset, plan.bytes);
+void correlate_product(const Correlation<T>& c, const Workspace& workspace) {
+  const GemmKernels<T>& gemm = kernel_table().gemm.of<T>();
+  const ProductPlan plan = plan_product(gemm, c);
+  T* const filters = reinterpret_cast<T*>(workspace.ptr);
+  pack_filters(c, gemm.mr, filters);
+  ScratchSlots slots(workspace, packed_filters_bytes(c, gemm.mr), plan.bytes);
+  // Blocks do not cross images unless they are gathered.
+  const std::int64_t strip = plan.gathered ? c.images * c.positions() : c.positions();
+  const std::int64_t blocks_of_strip = ceil_quotient(strip, plan.columns);
   // Tasks of one block of columns follow each other: they read the same part of the image.
   parallel_for(c.groups * plan.row_parts * plan.blocks, [&](std::int64_t task) {
     const std::int64_t part = task % plan.row_parts, rest = task / plan.row_parts;
-    const std::int64_t group = rest % c.groups, begin = rest / c.groups * plan.columns;
+    const std::int64_t group = rest % c.groups, block = rest / c.groups;
+    const std::int64_t begin = block % blocks_of_strip * plan.columns;
+    const std::int64_t first = block / blocks_of_strip * strip + begin;
+    const Range columns{first, first + std::min(plan.columns, strip - begin)};
+    const Range rows{part * plan.rows, std::min(c.rows, (part + 1) * plan.rows)};
     ScratchSlots::Lease lease(slots);
-    ProductTask<T>(kernels, c, plan, lease.ptr())
-        .run(group, split_range(c.rows, plan.row_parts, part),
-             {begin, std::min(total, begin + plan.columns)});
+    ProductTask<T>(c, plan, group, rows, columns,
+                   filters + group * packed_filters_of_group(c, gemm.mr), lease.ptr())
+        .run();
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                    \
-  template std::size_t correlate_product_workspace_bytes<T>(const Conv2dKernels<T>&, \
-                                                            const Correlation<T>&);  \
-  template void correlate_product<T>(const Conv2dKernels<T>&, const Correlation<T>&, \
-                                     const Workspace&, std::size_t);
+#define KERNELGRAD_INSTANTIATE(T)                                                   \
+  template std::size_t correlate_product_workspace_bytes<T>(const Correlation<T>&); \
+  template void correlate_product<T>(const Correlation<T>&, const Workspace&);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)
 #undef KERNELGRAD_INSTANTIATE

@@ -191,8 +191,9 @@ T sum(std::int64_t n, const T* x) {
 }
 
 template <class T>
-constexpr Conv2dKernels<T> kernels = {kConv2dMR,          kConv2dNR<T>,  tile<T>, pack_panel<T>,
-                                      pack_transposed<T>, direct_row<T>, dots<T>, sum<T>};
+constexpr Conv2dKernels<T> kernels = {kConv2dMR,     kConv2dNR<T>,  tile<T>,
+                                      copy_rows<T>,  pack_panel<T>, pack_transposed<T>,
+                                      direct_row<T>, dots<T>,       sum<T>};
 
 }  // namespace
 

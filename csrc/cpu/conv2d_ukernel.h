@@ -27,6 +27,18 @@ struct Conv2dTile {
   bool relu = false;        // last of all
 };
 
+// Rows to copy: to[r * pitch + before + i] = from[r * from_pitch + i * from_step] for r < rows and
+// i < count; the other values of each row's first `width` become zero.
+template <class T>
+struct Conv2dRows {
+  std::int64_t rows, count;
+  const T* from;
+  std::int64_t from_pitch, from_step;
+  std::int64_t before, width;
+  T* to;
+  std::int64_t pitch;
+};
+
 // A panel of the image as a matrix: `count` runs of adjacent pixels, run r from source[r] to column
 // target[r], ascending and without gaps.
 struct Conv2dRuns {
@@ -68,6 +80,7 @@ template <class T>
 struct Conv2dKernels {
   std::int64_t mr, nr;  // largest register tile
   void (*tile)(const Conv2dTile<T>& tile);
+  void (*copy_rows)(const Conv2dRows<T>& rows);
   // panel[(c * taps + t) * nr + j] = image[c * channel_stride + offsets[t] + (source of column j)].
   // Reads up to nr values past a run's end and writes up to nr values past the panel's end.
   void (*pack_panel)(const T* image, std::int64_t channels, std::int64_t channel_stride,

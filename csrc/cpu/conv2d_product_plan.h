@@ -1,0 +1,78 @@
+// How conv2d_product.cpp cuts its work: sizes that follow from shape and ISA level alone.
+#pragma once
+
+#include "common/allocator.h"
+#include "cpu/conv2d_filters.h"
+#include "cpu/gemm_ukernel.h"
+
+namespace kernelgrad::cpu {
+
+struct ProductPlan {
+  bool gathered;                  // blocks run across images and are computed in scratch memory
+  std::int64_t columns, blocks;   // of one block; number of blocks
+  std::int64_t channels, passes;  // of one pass, number of passes
+  std::int64_t rows, row_parts;   // of one task, a multiple of mr; tasks that share a block
+  std::int64_t copy_lines;        // of one channel in the padded copy
+  std::size_t copy, panel, results, source, offsets, bytes;  // places in a task's scratch memory
+};
+
+// Lines of the padded copy that any `columns` adjacent columns can need.
+template <class T>
+std::int64_t product_copy_lines(const Correlation<T>& c, std::int64_t columns) {
+  const std::int64_t out_lines = (columns - 1) / c.w.outputs + 2;
+  const std::int64_t images = std::min(c.images, (columns - 1) / c.positions() + 2);
+  return std::min(out_lines * c.h.stride + images * c.h.span(1), images * c.h.span(c.h.outputs));
+}
+
+template <class T>
+void place_scratch(ProductPlan& plan, const Correlation<T>& c, std::int64_t nr) {
+  const auto place = [&plan](std::int64_t count, std::size_t item) {
+    const std::size_t at = plan.bytes, bytes = static_cast<std::size_t>(count) * item;
+    plan.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return at;
+  };
+  plan.copy_lines = product_copy_lines(c, plan.columns);
+  plan.copy = place(plan.channels * plan.copy_lines * PaddedRow(c.w).pitch + nr, sizeof(T));
+  plan.panel = place(plan.channels * c.taps() * nr + nr, sizeof(T));
+  plan.results = place(plan.gathered ? plan.rows * plan.columns : 0, sizeof(T));
+  plan.source = place(plan.columns, sizeof(std::int64_t));
+  plan.offsets = place(c.taps(), sizeof(std::int64_t));
+}
+
+template <class T>
+ProductPlan plan_product(const GemmKernels<T>& kernels, const Correlation<T>& c) {
+  constexpr std::int64_t kDepth = 320;  // of one pass: a panel takes half of the L1 cache
+  constexpr std::int64_t kLeastColumns = 192, kMostColumns = 512;  // of one block
+  constexpr std::int64_t kMostRows = 256;        // whose filters for one pass stay in the L2 cache
+  constexpr std::int64_t kLeastRows = 96;        // fewer would not repay packing
+  constexpr std::int64_t kCopyValues = 1 << 15;  // of the padded copy, where the shape allows it
+  constexpr std::int64_t kTasks = 32;            // enough to keep many cores busy
+  const std::int64_t nr = kernels.nr, mr = kernels.mr;
+  const std::int64_t taps = std::max<std::int64_t>(c.taps(), 1), positions = c.positions();
+  const std::int64_t pitch = PaddedRow(c.w).pitch;
+
+  ProductPlan plan{};
+  plan.channels = std::clamp<std::int64_t>(kDepth / taps, 1, std::max<std::int64_t>(c.channels, 1));
+  plan.columns = std::clamp(c.images * positions * c.groups / kTasks, kLeastColumns, kMostColumns);
+  const auto too_large = [&] {
+    return plan.channels * product_copy_lines(c, plan.columns) * pitch > kCopyValues;
+  };
+  while (plan.columns / 2 >= nr && too_large()) plan.columns /= 2;
+  while (plan.channels > 1 && too_large()) plan.channels /= 2;
+  // Nearly equal passes, and nearly equal blocks of whole panels.
+  plan.passes = std::max<std::int64_t>(1, ceil_quotient(c.channels, plan.channels));
+  plan.channels = ceil_quotient(c.channels, plan.passes);
+  plan.gathered = !c.out_is_dense() || positions < kLeastColumns;
+  const std::int64_t total = plan.gathered ? c.images * positions : positions;
+  plan.blocks = ceil_quotient(total, ceil_quotient(plan.columns, nr) * nr);
+  plan.columns = ceil_quotient(ceil_quotient(total, plan.blocks), nr) * nr;
+  plan.blocks = ceil_quotient(total, plan.columns) * (plan.gathered ? 1 : c.images);
+  plan.row_parts = std::clamp(kTasks / (c.groups * plan.blocks), ceil_quotient(c.rows, kMostRows),
+                              std::max(ceil_quotient(c.rows, kMostRows), c.rows / kLeastRows));
+  plan.rows = ceil_quotient(ceil_quotient(c.rows, plan.row_parts), mr) * mr;
+  plan.row_parts = ceil_quotient(c.rows, plan.rows);
+  place_scratch(plan, c, nr);
+  return plan;
+}
+
+}  // namespace kernelgrad::cpu
