@@ -1,7 +1,7 @@
 """A differentiable array library whose hot operations are hand-written C++ and CUDA kernels."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,11 @@ from kernelgrad.autograd import (
 from kernelgrad.config import build_info, get_num_threads, set_num_threads, show_config
 from kernelgrad.creation import *
 from kernelgrad.device import Device
-from kernelgrad.namespace import *
+from kernelgrad.namespace.dtypes import *
+from kernelgrad.namespace.elementwise import *
+from kernelgrad.namespace.inspection import *
+from kernelgrad.namespace.manipulation import *
+from kernelgrad.namespace.reductions import *
 from kernelgrad.random import manual_seed
 from kernelgrad.serialization import load, save
 from kernelgrad.tensor import Tensor
@@ -70,12 +74,15 @@ __all__ = [
     "show_config",
 ]
 
+if TYPE_CHECKING:
+    bfloat16: np.dtype[Any]
+else:
 
-def __getattr__(name: str) -> np.dtype[Any]:
-    """bfloat16, which an optional package adds to NumPy."""
-    if name != "bfloat16":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return namespace.dtypes.bfloat16  # type: ignore[no-any-return]
+    def __getattr__(name):
+        """bfloat16, which an optional package adds to NumPy."""
+        if name != "bfloat16":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return namespace.dtypes.bfloat16
 
 
 __all__ += creation.__all__

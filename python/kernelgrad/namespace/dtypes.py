@@ -27,7 +27,7 @@ complex64 = np.dtype(np.complex64)
 complex128 = np.dtype(np.complex128)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> np.dtype[Any]:
     """bfloat16 is there where ml_dtypes is installed, and imported when it is asked for."""
     if name != "bfloat16":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -35,7 +35,8 @@ def __getattr__(name: str) -> Any:
         from ml_dtypes import bfloat16
     except ImportError:
         raise AttributeError("bfloat16: NumPy has it from ml_dtypes, which is not here.") from None
-    return np.dtype(bfloat16)
+    dtype: np.dtype[Any] = np.dtype(bfloat16)
+    return dtype
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from kernelgrad.creation import asarray
 from kernelgrad.namespace.wrapping import of_one, of_two, operands
-from kernelgrad.ops import arithmetic, comparison, complex, exponential, selection, trigonometric
+from kernelgrad.ops import (
+    arithmetic,
+    comparison,
+    complex,
+    exponential,
+    selection,
+    sorting,
+    trigonometric,
+)
 from kernelgrad.tensor import Tensor
 
 abs = absolute = of_one(arithmetic.absolute)
@@ -79,11 +87,18 @@ remainder = of_two(arithmetic.remainder)
 subtract = of_two(arithmetic.subtract)
 
 
-def where(condition: Any, x1: Any, x2: Any) -> Tensor:
+@overload
+def where(condition: Any, /) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Any, x1: Any, x2: Any, /) -> Tensor: ...
+def where(condition: Any, x1: Any = None, x2: Any = None, /) -> Tensor | tuple[Tensor, ...]:
     """x1 where the condition holds, x2 elsewhere; all three broadcast.
 
-    Dtypes: condition boolean; x1 and x2 are promoted. Gradient: for x1 and x2.
+    Dtypes: condition boolean; x1 and x2 are promoted. Gradient: for x1 and x2. With the condition
+    alone it is nonzero, as in NumPy.
     """
+    if x1 is None and x2 is None:
+        return sorting.nonzero(asarray(condition))
     result: Tensor = selection.where(asarray(condition), *operands(x1, x2))
     return result
 

@@ -120,7 +120,7 @@ def median(a: Any, axis: int | None = None) -> Any:
 
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     axis %= y.ndim
-    width: Any = dx if x is None else scan.diff(x, axis if np.ndim(x) > 1 else 0)
+    width: Any = dx if x is None else scan.diff(x, 1, axis if np.ndim(x) > 1 else 0)
     if x is not None and width.ndim == 1:
         width = shape.reshape(width, [-1 if i == axis else 1 for i in range(y.ndim)])
     pairs = arithmetic.add(

@@ -94,10 +94,6 @@ def _isin(element: Any, test_elements: Any, *, invert: bool = False) -> Any:
     return make_tensor(sorting.isin(element, others, invert))
 
 
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    return scan.diff(a, axis, n, prepend, append)
-
-
 def _meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     return tuple(shape.meshgrid(*arrays, indexing=indexing))
 
@@ -136,7 +132,7 @@ _STATISTICS: dict[Any, Function] = {
     np.cumprod: _running(scan.cumulative_prod),
     np.cumulative_sum: scan.cumulative_sum,
     np.cumulative_prod: scan.cumulative_prod,
-    np.diff: _diff,
+    np.diff: scan.diff,
     np.trapezoid: composed.trapezoid,
 }
 

@@ -88,7 +88,7 @@ def cumulative_prod(
 
 
 @names_its_errors
-def diff(a: Any, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, n times over.
 
     Shapes: as a, n shorter along the axis. prepend, append: values joined on first, unless n is 0.
