@@ -50,7 +50,7 @@ namespace kernelgrad::KERNELGRAD_BACKEND {
 
 // --- elementwise (elementwise.cpp) ---
 // Contiguous arrays of one size. `parameter` and what a gradient takes as `saved`:
-// common/unary_ops.h and cpu/activations.h.
+// common/unary_ops.h and math/activations.h.
 void unary(UnaryOp op, const TensorView& x, double parameter, const TensorView& out);
 void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, double parameter,
                 const TensorView& out);

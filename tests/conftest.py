@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from backends import Backend, CpuLevel, chosen_backends
 from kernelgrad import _cpu
 
 # The isa and threads fixtures hold one setting for all examples of a test, which is what is wanted.
@@ -59,7 +60,7 @@ def _runs_everything(config: pytest.Config) -> bool:
 
 def _untested_isas(config: pytest.Config) -> list[str]:
     """Levels that a run of the whole suite should have exercised and did not."""
-    if not _runs_everything(config):
+    if not _runs_everything(config) or os.environ.get("KERNELGRAD_BACKENDS", "cpu") != "cpu":
         return []
     return [isa for isa in _cpu.available_isas() if _exercised[isa] == 0]
 
@@ -87,6 +88,18 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _cpu.set_isa(level)
     request.node.user_properties.append(("isa", level))
     yield level
+    _cpu.set_isa(before)
+
+
+@pytest.fixture(params=chosen_backends(), ids=str)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """Each backend that the run is for, in turn; see backends.py."""
+    chosen: Backend = request.param
+    before = _cpu.isa()
+    chosen.use(monkeypatch)
+    if isinstance(chosen, CpuLevel):
+        request.node.user_properties.append(("isa", chosen.isa))
+    yield chosen
     _cpu.set_isa(before)
 
 

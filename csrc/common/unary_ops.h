@@ -1,5 +1,5 @@
 // The elementwise functions of one array and their gradients, by name. A new one is a line here and
-// a functor of its name in cpu/activations.h; drivers, tables and bindings follow from the lists.
+// a functor of its name in math/activations.h; drivers, tables and bindings follow from the lists.
 #pragma once
 
 #include <cstdint>

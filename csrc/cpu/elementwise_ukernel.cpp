@@ -7,7 +7,8 @@
 // Source     -
 #include "cpu/elementwise_ukernel.h"
 
-#include "cpu/activations.h"
+#include "cpu/simd.h"
+#include "math/activations.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {

@@ -12,7 +12,8 @@
 // Source     Milakov and Gimelshein, arXiv:1805.02867 (here by blocks, not by elements).
 #pragma once
 
-#include "cpu/vector_math.h"
+#include "cpu/simd.h"
+#include "math/vector_math.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 

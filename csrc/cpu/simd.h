@@ -20,8 +20,12 @@
 #error "simd.h is for sources that the build compiles once per ISA level"
 #endif
 
+// Where the formulas in math/ go, and what they are written for.
+#define KERNELGRAD_LANES cpu::KERNELGRAD_ISA
 #define KERNELGRAD_INLINE inline __attribute__((always_inline))
 #define KERNELGRAD_LAMBDA_INLINE __attribute__((always_inline))
+#define KERNELGRAD_PRAGMA(text) _Pragma(#text)
+#define KERNELGRAD_UNROLL(count) KERNELGRAD_PRAGMA(GCC unroll count)
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 
@@ -169,8 +173,23 @@ KERNELGRAD_INLINE V fma(V a, V b, V c) {
 #endif
 
 template <class T>
+KERNELGRAD_INLINE Vec<T> from_bits(Bits<T> bits) {
+  return reinterpret_cast<Vec<T>>(bits);
+}
+template <class T>
+KERNELGRAD_INLINE Bits<T> to_bits(Vec<T> v) {
+  return reinterpret_cast<Bits<T>>(v);
+}
+
+template <class T>
 KERNELGRAD_INLINE Vec<T> select(Mask<T> mask, Vec<T> a, Vec<T> b) {
   return mask ? a : b;
+}
+
+// v, with zeros where the mask is set.
+template <class T>
+KERNELGRAD_INLINE Vec<T> zero_where(Mask<T> mask, Vec<T> v) {
+  return from_bits<T>(to_bits<T>(v) & ~reinterpret_cast<Bits<T>>(mask));
 }
 
 // The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets a

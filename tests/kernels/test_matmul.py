@@ -19,13 +19,13 @@ from tolerances import assert_within, product_tolerance
 
 Array = NDArray[Any]
 
-ACTIVATIONS = {
-    "relu": kernels.relu,
-    "gelu": kernels.gelu,
+ACTIVATIONS = {  # by name: the backend fixture exchanges the functions
+    "relu": lambda x: kernels.relu(x),
+    "gelu": lambda x: kernels.gelu(x),
     "gelu_tanh": lambda x: kernels.gelu(x, "tanh"),
-    "silu": kernels.silu,
-    "sigmoid": kernels.sigmoid,
-    "tanh": kernels.tanh,
+    "silu": lambda x: kernels.silu(x),
+    "sigmoid": lambda x: kernels.sigmoid(x),
+    "tanh": lambda x: kernels.tanh(x),
 }
 
 
@@ -53,7 +53,7 @@ def operands(draw: st.DrawFn, largest: int = 70) -> tuple[Array, Array, dict[str
 
 
 @given(case=operands(), with_bias=st.booleans())
-def test_matmul_reference(isa, case, with_bias):
+def test_matmul_reference(backend, case, with_bias):
     a, b, flags = case
     n = b.shape[-2 if flags["transpose_b"] else -1]
     bias = np.linspace(-2, 2, n).astype(a.dtype) if with_bias else None
@@ -75,12 +75,12 @@ def batched_operands(draw: st.DrawFn) -> tuple[Array, Array]:
 
 
 @given(case=batched_operands())
-def test_matmul_batches_broadcast(isa, case):
+def test_matmul_batches_broadcast(backend, case):
     check(*case)
 
 
 @given(data=st.data(), k=extents(300), size=extents(40), layout=layouts(), dtype=dtypes())
-def test_matmul_vectors(isa, data, k, size, layout, dtype):
+def test_matmul_vectors(backend, data, k, size, layout, dtype):
     vector = data.draw(arrays((k,), dtype))
     matrix = data.draw(arrays((3, k, size), dtype, layout=layout))
     check(vector, matrix)
@@ -120,11 +120,41 @@ def test_matmul_paths(isa, dtype, rng, m, n, k, transpose_a, transpose_b):
     assert_within(out.array, wide_a @ wide_b, bound)
 
 
+# batch x m x n x k around the CUDA kernels' edges: a tile of 64 and its steps of k; k split, evenly
+# and not, and added up; many tiles, which are of 128.
+TILES = [
+    ((), 64, 64, 16),
+    ((), 65, 63, 17),
+    ((), 64, 128, 33),
+    ((), 10, 64, 512),
+    ((), 9, 63, 1031),
+    ((2,), 3, 130, 771),
+    ((96,), 65, 66, 9),
+    ((4, 6), 130, 257, 16),
+]
+
+
+@pytest.mark.parametrize(("batch", "m", "n", "k"), TILES)
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_matmul_tiles(backend, dtype, rng, batch, m, n, k, transpose_a, transpose_b):
+    a = rng.standard_normal((*batch, k, m) if transpose_a else (*batch, m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if transpose_b else (k, n)).astype(dtype)
+    bias = rng.standard_normal(n).astype(dtype)
+    wide_a = (np.swapaxes(a, -1, -2) if transpose_a else a).astype(np.float64)
+    wide_b = (b.T if transpose_b else b).astype(np.float64)
+    out = GuardedOutput((*batch, m, n), dtype)
+    kernels.matmul(a, b, bias=bias, transpose_a=transpose_a, transpose_b=transpose_b, out=out.array)
+    out.check()
+    magnitude = np.abs(wide_a) @ np.abs(wide_b) + np.abs(bias)
+    assert_within(out.array, wide_a @ wide_b + bias, product_tolerance(magnitude, k + 1, dtype))
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
     "shape", [(5, 7, 0), (4, 4, 4), (3, 37, 9), (40, 50, 450), (400, 130, 200)]
 )
-def test_matmul_activation_is_the_elementwise_function(isa, dtype, rng, activation, shape):
+def test_matmul_activation_is_the_elementwise_function(backend, dtype, rng, activation, shape):
     m, n, k = shape
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     bias = rng.standard_normal(n).astype(dtype)
@@ -134,7 +164,7 @@ def test_matmul_activation_is_the_elementwise_function(isa, dtype, rng, activati
 
 
 @given(data=st.data(), dtype=dtypes())
-def test_matmul_special_values(isa, data, dtype):
+def test_matmul_special_values(backend, data, dtype):
     """NaN and infinities propagate as IEEE says, 0 * inf included."""
     m, n, k = (data.draw(extents(20, smallest=1)) for _ in range(3))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
@@ -183,7 +213,7 @@ def test_matmul_random_projection(isa, dtype, rng):
 
 
 @given(data=st.data(), dtype=dtypes())
-def test_matmul_repeated_rows_and_columns(isa, data, dtype):
+def test_matmul_repeated_rows_and_columns(backend, data, dtype):
     """Axes of stride 0."""
     m, n, k = (data.draw(extents(40)) for _ in range(3))
     row, column = data.draw(arrays((k,), dtype)), data.draw(arrays((k,), dtype))
@@ -191,7 +221,7 @@ def test_matmul_repeated_rows_and_columns(isa, data, dtype):
 
 
 @pytest.mark.parametrize("layout", ["strided", "fortran", "negative"])
-def test_matmul_strided_out(isa, dtype, rng, layout):
+def test_matmul_strided_out(backend, dtype, rng, layout):
     a, b = rng.standard_normal((13, 9)).astype(dtype), rng.standard_normal((9, 21)).astype(dtype)
     out = laid_out(np.full((13, 21), np.nan, dtype), layout)
     assert kernels.matmul(a, b, out=out) is out

@@ -1,23 +1,30 @@
 // Computes   exp, log, log1p, expm1, tanh, sigmoid and the normal distribution's cdf of a vector,
-// for
-//            float and double, from one template each.
+//            for float and double, from one template each, on the CPU and on CUDA.
 // Layout     lanes are independent, so a value's result is the same bits in the body and in a tail.
 // Edges      NaN passes; infinities, zeros, subnormals and overflow as IEEE 754 says, except where
-// a
-//            function's comment narrows its domain.
+//            a function's comment narrows its domain.
 // Resources  registers only.
 // Rounding   largest error in units in the last place, with FMA / without (SSE2), as the tests
-// assert:
-//            exp 1 / 1, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal result:
-//            + 1).
+//            assert: exp 1 / 1, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal
+//            result: + 1). Every level that has FMA, CUDA included, gives the same bits.
 // Tried      -
 // Source     polynomials fitted here (Chebyshev interpolation at 40 digits); the logarithm's use of
 //            s = f / (2 + f) is that of P. T. P. Tang, ACM TOMS 16 (1990).
 #pragma once
 
-#include "cpu/simd.h"
+#ifndef KERNELGRAD_LANES
+#error \
+    "include cpu/simd.h or cuda/lane.cuh before: the formulas are for one ISA level's vectors or CUDA"
+#endif
 
-namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace kernelgrad::KERNELGRAD_LANES {
+
+// The coefficients of a polynomial, lowest power first: from a function, since device code cannot refer to
+// a constant array of the host.
+template <class T, int N>
+struct Terms {
+  T at[N];
+};
 
 // What differs between float and double. ln2 is split so that an exponent times ln2_hi is exact.
 template <class T>
@@ -43,18 +50,23 @@ struct MathConstants<float> {
   static constexpr float tanh_one = 10.0f;        // tanh rounds to 1 from here on
   static constexpr float cdf_zero = 14.5f;        // exp(-x*x/2) rounds to 0 from here on
   // (exp(r) - 1 - r) / r^2 on |r| <= ln2 / 2
-  static constexpr float exp_terms[] = {0.5f, 0.16666576946435997504f, 0.041666554563159919537f,
-                                        0.008363186255580478635f, 0.0013926192585280568362f};
+  static KERNELGRAD_INLINE constexpr Terms<float, 5> exp_terms() {
+    return {{0.5f, 0.16666576946435997504f, 0.041666554563159919537f, 0.008363186255580478635f,
+             0.0013926192585280568362f}};
+  }
   // (log((1 + s) / (1 - s)) - 2s) / s^3 as a polynomial in s^2 on |s| <= 3 - 2 sqrt 2
-  static constexpr float log_terms[] = {0.66666666554451646331f, 0.4000012187697200149f,
-                                        0.28550816599711548665f, 0.23330581938241893822f};
+  static KERNELGRAD_INLINE constexpr Terms<float, 4> log_terms() {
+    return {{0.66666666554451646331f, 0.4000012187697200149f, 0.28550816599711548665f,
+             0.23330581938241893822f}};
+  }
   // (x + c) exp(x^2/2) (1 - cdf(x)) as a polynomial in (x - c) / (x + c) on 0 <= x <= cdf_zero
   static constexpr float cdf_centre = 4.75f;
-  static constexpr float cdf_terms[] = {
-      0.76641629246508264441f,    -0.65358932239764969567f,    0.47206332020437763809f,
-      -0.28418491412251045284f,   0.13812553836084344603f,     -0.050608999068705817231f,
-      0.011444355167023504431f,   0.000085517982163703947456f, -0.0011712473651565723524f,
-      0.00031198822353036946885f, 0.00013601180182512012363f};
+  static KERNELGRAD_INLINE constexpr Terms<float, 11> cdf_terms() {
+    return {{0.76641629246508264441f, -0.65358932239764969567f, 0.47206332020437763809f,
+             -0.28418491412251045284f, 0.13812553836084344603f, -0.050608999068705817231f,
+             0.011444355167023504431f, 0.000085517982163703947456f, -0.0011712473651565723524f,
+             0.00031198822353036946885f, 0.00013601180182512012363f}};
+  }
 };
 
 template <>
@@ -76,35 +88,29 @@ struct MathConstants<double> {
   static constexpr double exp_flush = -708.3964185322641;
   static constexpr double tanh_one = 20.0;
   static constexpr double cdf_zero = 39.0;
-  static constexpr double exp_terms[] = {0.50000000000000010233,     0.16666666666666667454,
-                                         0.041666666666624086845,    0.0083333333333300586774,
-                                         0.0013888888917234205793,   0.00019841269863069373172,
-                                         0.000024801521264122018574, 2.7557268435517562184e-6,
-                                         2.7620103584886964361e-7,   2.5100397137931662895e-8};
-  static constexpr double log_terms[] = {0.66666666666666696883, 0.39999999999899443233,
-                                         0.28571428626003268742, 0.22222211130259877029,
-                                         0.18182889455674946039, 0.15331710618210771568,
-                                         0.14616585424888621989};
+  static KERNELGRAD_INLINE constexpr Terms<double, 10> exp_terms() {
+    return {{0.50000000000000010233, 0.16666666666666667454, 0.041666666666624086845,
+             0.0083333333333300586774, 0.0013888888917234205793, 0.00019841269863069373172,
+             0.000024801521264122018574, 2.7557268435517562184e-6, 2.7620103584886964361e-7,
+             2.5100397137931662895e-8}};
+  }
+  static KERNELGRAD_INLINE constexpr Terms<double, 7> log_terms() {
+    return {{0.66666666666666696883, 0.39999999999899443233, 0.28571428626003268742,
+             0.22222211130259877029, 0.18182889455674946039, 0.15331710618210771568,
+             0.14616585424888621989}};
+  }
   static constexpr double cdf_centre = 6.0;
-  static constexpr double cdf_terms[] = {
-      0.77735177189336219336,      -0.70100902959086552432,    0.56896889181478290493,
-      -0.41390358577559287,        0.26797424584169709389,     -0.15268023206441028123,
-      0.075171915668125473892,     -0.030985315509016791814,   0.01002982064835193582,
-      -0.0021316051957232981314,   0.000032869980622442494438, 0.0001813603248825166876,
-      -0.000064751914293224855001, 1.0759772542319458735e-6,   6.7964094169584352501e-6,
-      -1.8006860739293919864e-6,   -4.303060097260245505e-7,   3.1187244991295675252e-7,
-      9.4557269033711705613e-9,    -4.4345529707855750132e-8,  -1.3445617291223300543e-10,
-      5.2376366060102337949e-9,    8.8768408020238297665e-10};
+  static KERNELGRAD_INLINE constexpr Terms<double, 23> cdf_terms() {
+    return {{0.77735177189336219336,      -0.70100902959086552432,    0.56896889181478290493,
+             -0.41390358577559287,        0.26797424584169709389,     -0.15268023206441028123,
+             0.075171915668125473892,     -0.030985315509016791814,   0.01002982064835193582,
+             -0.0021316051957232981314,   0.000032869980622442494438, 0.0001813603248825166876,
+             -0.000064751914293224855001, 1.0759772542319458735e-6,   6.7964094169584352501e-6,
+             -1.8006860739293919864e-6,   -4.303060097260245505e-7,   3.1187244991295675252e-7,
+             9.4557269033711705613e-9,    -4.4345529707855750132e-8,  -1.3445617291223300543e-10,
+             5.2376366060102337949e-9,    8.8768408020238297665e-10}};
+  }
 };
-
-template <class T>
-KERNELGRAD_INLINE Vec<T> from_bits(Bits<T> bits) {
-  return reinterpret_cast<Vec<T>>(bits);
-}
-template <class T>
-KERNELGRAD_INLINE Bits<T> to_bits(Vec<T> v) {
-  return reinterpret_cast<Bits<T>>(v);
-}
 
 template <class T>
 KERNELGRAD_INLINE Vec<T> sign_bit() {
@@ -120,12 +126,12 @@ KERNELGRAD_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> sign) {
   return from_bits<T>(to_bits<T>(magnitude) | (to_bits<T>(sign) & to_bits<T>(sign_bit<T>())));
 }
 
-// terms[0] + terms[1] x + ... by Horner's rule.
-template <class T, std::size_t N>
-KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, const T (&terms)[N]) {
-  Vec<T> sum = broadcast(terms[N - 1]);
-#pragma GCC unroll 32
-  for (int i = static_cast<int>(N) - 2; i >= 0; --i) sum = fma(sum, x, broadcast(terms[i]));
+// terms.at[0] + terms.at[1] x + ... by Horner's rule.
+template <class T, int N>
+KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, Terms<T, N> terms) {
+  Vec<T> sum = broadcast(terms.at[N - 1]);
+  KERNELGRAD_UNROLL(32)
+  for (int i = N - 2; i >= 0; --i) sum = fma(sum, x, broadcast(terms.at[i]));
   return sum;
 }
 
@@ -156,7 +162,7 @@ KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, Vec<T> low) {
 // exp(r) - 1 for a reduced argument.
 template <class T>
 KERNELGRAD_INLINE Vec<T> expm1_reduced(Vec<T> r) {
-  return fma(r * r, polynomial(r, MathConstants<T>::exp_terms), r);
+  return fma(r * r, polynomial<T>(r, MathConstants<T>::exp_terms()), r);
 }
 
 // 2^n for the integer that the low bits of `shifted` hold; the result must be a normal number.
@@ -190,7 +196,7 @@ template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> flush) {
   const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(flush, x));
   const Vec<T> y = (T(1) + expm1_reduced<T>(a.r)) * power_of_two<T>(a.shifted);
-  return from_bits<T>(to_bits<T>(y) & ~reinterpret_cast<Bits<T>>(x < flush));
+  return zero_where<T>(x < flush, y);
 }
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
@@ -220,7 +226,7 @@ KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset, Vec<T> relative) 
   const Vec<T> half_square = T(0.5) * f * f;
   const Vec<T> s = f / (T(2) + f);
   const Vec<T> z = s * s;
-  const Vec<T> series = half_square + z * polynomial(z, C::log_terms);
+  const Vec<T> series = half_square + z * polynomial<T>(z, C::log_terms());
   const Vec<T> low = fma(s, series, fma(k, broadcast(C::ln2_lo), relative));
   return fma(k, broadcast(C::ln2_hi), f - (half_square - low));
 }
@@ -289,8 +295,8 @@ KERNELGRAD_INLINE NormalParts<T> normal_parts(Vec<T> x) {
   const Vec<T> exponential = scale_by_power<T>(T(1) + expm1_reduced<T>(argument.r), argument.n);
   const Vec<T> q = T(1) / (a + C::cdf_centre);
   const Vec<T> t = (a - C::cdf_centre) * q;
-  const Vec<T> tail = exponential * (polynomial(t, C::cdf_terms) * q);
+  const Vec<T> tail = exponential * (polynomial<T>(t, C::cdf_terms()) * q);
   return {select<T>(x > T(0), T(1) - tail, tail), exponential};
 }
 
-}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
+}  // namespace kernelgrad::KERNELGRAD_LANES

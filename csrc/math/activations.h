@@ -11,9 +11,9 @@
 // Source     gelu: Hendrycks and Gimpel, arXiv:1606.08415; mish: Misra, arXiv:1908.08681.
 #pragma once
 
-#include "cpu/vector_math.h"
+#include "math/vector_math.h"
 
-namespace kernelgrad::cpu::KERNELGRAD_ISA {
+namespace kernelgrad::KERNELGRAD_LANES {
 
 // Limits x to an interval outside of which every gradient here has reached its limit, so that
 // x * 0 is not NaN at an infinity.
@@ -187,4 +187,4 @@ struct Mish {
   }
 };
 
-}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
+}  // namespace kernelgrad::KERNELGRAD_LANES

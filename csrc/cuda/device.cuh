@@ -1,0 +1,82 @@
+// Everything that only CUDA's compiler knows, under names of our own: the kernels use no `<<<>>>`,
+// `__shared__` or `asm` themselves, so that the same sources also build as C++ against the emulator in
+// tests/cuda (the tests put its emulated_cuda.h in place of the CUDA headers).
+//
+// A kernel that has a barrier may not return before it.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#ifdef __CUDACC__
+
+#define SHARED_ARRAY(type, name, extents) __shared__ __align__(16) type name extents
+
+namespace kernelgrad::cuda {
+
+template <class... Parameters, class... Arguments>
+void start_kernel(void (*kernel)(Parameters...), const char*, dim3 grid, dim3 block,
+                  Arguments... arguments) {
+  kernel<<<grid, block>>>(static_cast<Parameters>(arguments)...);
+}
+
+}  // namespace kernelgrad::cuda
+
+#else
+
+#define SHARED_ARRAY(type, name, extents)  \
+  using name##_type = type extents;        \
+  static constexpr char name##_identity{}; \
+  name##_type& name =                      \
+      *static_cast<name##_type*>(::emulator::shared_array(&name##_identity, sizeof(name##_type)))
+
+namespace kernelgrad::cuda {
+
+template <class... Parameters, class... Arguments>
+void start_kernel(void (*kernel)(Parameters...), const char* name, dim3 grid, dim3 block,
+                  Arguments... arguments) {
+  ::emulator::run_grid(name, grid, block, [=] { kernel(static_cast<Parameters>(arguments)...); });
+}
+
+}  // namespace kernelgrad::cuda
+
+#endif
+
+// Starts a kernel and raises what the launch itself reports.
+#define LAUNCH(kernel, grid, block, ...)                                        \
+  (::kernelgrad::cuda::start_kernel(kernel, #kernel, grid, block, __VA_ARGS__), \
+   ::kernelgrad::cuda::check_launch(#kernel))
+
+namespace kernelgrad::cuda {
+
+inline void check_launch(const char* kernel) {
+  const cudaError_t error = cudaGetLastError();
+  if (error == cudaSuccess) return;
+  throw std::runtime_error(std::string(kernel) + ": " + cudaGetErrorString(error) + ".");
+}
+
+// 16 bytes as one load and one store.
+template <class T>
+struct alignas(16) Pack {
+  static constexpr int size = 16 / sizeof(T);
+  T at[size];
+};
+template <class T>
+__device__ __forceinline__ Pack<T> load_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T>*>(p);
+}
+template <class T>
+__device__ __forceinline__ void store_pack(T* p, const Pack<T>& values) {
+  *reinterpret_cast<Pack<T>*>(p) = values;
+}
+
+// Whether packs may start at `p`.
+inline bool aligned_for_packs(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
+}
+
+}  // namespace kernelgrad::cuda

@@ -1,0 +1,150 @@
+// The pieces of a block-tiled product that do not depend on where its operands come from: the tile's
+// shape, the loader that brings one operand's panel to shared memory, and the register tile.
+#pragma once
+
+#include "cuda/device.cuh"
+#include "cuda/lane.cuh"
+
+namespace kernelgrad::cuda {
+
+// A block computes BM x BN of the result in steps of BK; a thread TM x TN of it; a warp, of 4 x 8
+// threads, 4 TM x 8 TN.
+template <class Number, int Rows, int Columns, int Depth, int ThreadRows, int ThreadColumns>
+struct Tile {
+  using T = Number;
+  static constexpr int BM = Rows, BN = Columns, BK = Depth, TM = ThreadRows, TN = ThreadColumns;
+  static constexpr int threads = BM * BN / (TM * TN);
+  static constexpr int warps_across = BN / (8 * TN);
+  static_assert(BM % (4 * TM) == 0 && BN % (8 * TN) == 0 && BK % Pack<T>::size == 0);
+};
+
+// Columns of a panel in shared memory: four more than the panel has, so that the 16 rows that half
+// a warp stores at one k, and the next such 16 four columns of k further, meet different banks.
+template <int Extent>
+constexpr int kPanelPitch = Extent + 4;
+
+// One operand, as rows (of a) or columns (of b) that run along k.
+template <class T>
+struct Operand {
+  const T* data;
+  std::int64_t extent, stride, k_stride;
+  bool along_k;  // neighbouring threads read neighbouring k, else neighbouring rows
+  bool packs;    // elements that neighbour so are adjacent in memory, 16 bytes of them aligned
+};
+
+// Carries the panel Extent x BK of an operand from global memory through registers to shared memory,
+// laid out k by k. What lies outside the operand is zero.
+template <class T, int Extent, int BK, int Threads>
+class PanelLoader {
+  static constexpr int kPack = Pack<T>::size;
+  static constexpr int kCount = Extent * BK / (kPack * Threads);  // packs of one thread
+  static_assert(Extent * BK % (kPack * Threads) == 0 && Threads % 32 == 0 && BK % (2 * kPack) == 0);
+
+ public:
+  __device__ __forceinline__ PanelLoader(const Operand<T>& operand, const T* data,
+                                         std::int64_t first, std::int64_t k)
+      : operand_(operand) {
+    const std::int64_t rest = operand.extent - first;
+    rows_ = rest < Extent ? static_cast<int>(rest) : Extent;
+    KERNELGRAD_UNROLL(8)
+    for (int i = 0; i < kCount; ++i) {
+      source_[i] = data + (first + row(i)) * operand.stride + (k + depth(i)) * operand.k_stride;
+    }
+  }
+
+  // The next panel, of which `depths` columns exist.
+  __device__ __forceinline__ void load(int depths) {
+    const std::int64_t step = operand_.along_k ? operand_.k_stride : operand_.stride;
+    KERNELGRAD_UNROLL(8)
+    for (int i = 0; i < kCount; ++i) {
+      const int rows = rows_ - row(i), columns = depths - depth(i);
+      int inside = operand_.along_k ? columns : rows;
+      if ((operand_.along_k ? rows : columns) <= 0) inside = 0;
+      if (operand_.packs && inside >= kPack) {
+        held_[i] = load_pack(source_[i]);
+      } else {
+        KERNELGRAD_UNROLL(4)
+        for (int j = 0; j < kPack; ++j) {
+          held_[i].at[j] = j < inside ? source_[i][j * step] : T(0);
+        }
+      }
+      source_[i] += BK * operand_.k_stride;
+    }
+  }
+
+  __device__ __forceinline__ void store(T (&panel)[BK][kPanelPitch<Extent>]) const {
+    KERNELGRAD_UNROLL(8)
+    for (int i = 0; i < kCount; ++i) {
+      if (operand_.along_k) {
+        KERNELGRAD_UNROLL(4)
+        for (int j = 0; j < kPack; ++j) panel[depth(i) + j][row(i)] = held_[i].at[j];
+      } else {
+        store_pack(&panel[depth(i)][row(i)], held_[i]);
+      }
+    }
+  }
+
+ private:
+  // Where a thread's i-th pack begins. Along k a warp takes 16 rows of two packs, so that each row's
+  // share is a whole 32-byte sector; along the rows it takes consecutive packs.
+  __device__ __forceinline__ int row(int i) const {
+    const int index = i * Threads + static_cast<int>(threadIdx.x);
+    return operand_.along_k ? index % 16 + index / 32 % (Extent / 16) * 16
+                            : index % (Extent / kPack) * kPack;
+  }
+  __device__ __forceinline__ int depth(int i) const {
+    const int index = i * Threads + static_cast<int>(threadIdx.x);
+    return operand_.along_k ? (index / 16 % 2 + index / (2 * Extent) * 2) * kPack
+                            : index / (Extent / kPack);
+  }
+
+  const Operand<T>& operand_;
+  int rows_;
+  const T* source_[kCount];
+  Pack<T> held_[kCount];
+};
+
+// A thread's TM x TN of the block's tile: packs of rows 4 packs apart by packs of columns 8 apart.
+template <class Shape>
+class RegisterTile {
+  using T = typename Shape::T;
+  static constexpr int kPack = Pack<T>::size;
+
+ public:
+  static constexpr int row_packs = Shape::TM / kPack, column_packs = Shape::TN / kPack;
+
+  __device__ __forceinline__ RegisterTile() {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    row_ = warp / Shape::warps_across * 4 * Shape::TM + lane / 8 * kPack;
+    column_ = warp % Shape::warps_across * 8 * Shape::TN + lane % 8 * kPack;
+  }
+  __device__ __forceinline__ int row(int pack) const { return row_ + pack * 4 * kPack; }
+  __device__ __forceinline__ int column(int pack) const { return column_ + pack * 8 * kPack; }
+
+  // Adds the product of two panels.
+  __device__ __forceinline__ void add(const T (&a)[Shape::BK][kPanelPitch<Shape::BM>],
+                                      const T (&b)[Shape::BK][kPanelPitch<Shape::BN>]) {
+    KERNELGRAD_UNROLL(16)
+    for (int k = 0; k < Shape::BK; ++k) {
+      Pack<T> x[row_packs], y[column_packs];
+      KERNELGRAD_UNROLL(8)
+      for (int i = 0; i < row_packs; ++i) x[i] = load_pack(&a[k][row(i)]);
+      KERNELGRAD_UNROLL(8)
+      for (int j = 0; j < column_packs; ++j) y[j] = load_pack(&b[k][column(j)]);
+      KERNELGRAD_UNROLL(8)
+      for (int i = 0; i < Shape::TM; ++i) {
+        KERNELGRAD_UNROLL(8)
+        for (int j = 0; j < Shape::TN; ++j) {
+          sums[i][j] = fma(x[i / kPack].at[i % kPack], y[j / kPack].at[j % kPack], sums[i][j]);
+        }
+      }
+    }
+  }
+
+  T sums[Shape::TM][Shape::TN] = {};
+
+ private:
+  int row_, column_;
+};
+
+}  // namespace kernelgrad::cuda

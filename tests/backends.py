@@ -1,0 +1,86 @@
+"""What tests of kernels run on: the CPU's ISA levels, or the CUDA kernels on an emulated device.
+
+KERNELGRAD_BACKENDS chooses, from `cpu` (the default) and the builds of the emulated module:
+`emulated` (in several schedules), `emulated_asan`, `emulated_race`. KERNELGRAD_CUDA_EMULATION names
+the folder that these were built in; CONTRIBUTING.md says how.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from kernelgrad import _cpu, kernels
+
+BUILDS = {"emulated": "plain", "emulated_asan": "asan", "emulated_race": "race"}
+SCHEDULES = {"plain": (0, 1, 2), "asan": (0,), "race": (1,)}  # seeds; 0 is first in, first out
+
+
+@cache
+def emulated_module(build: str) -> ModuleType:
+    """The module _emulated of one build, or a skip with the reason."""
+    folder = os.environ.get("KERNELGRAD_CUDA_EMULATION")
+    if folder is None:
+        pytest.skip("KERNELGRAD_CUDA_EMULATION does not say where the emulated device was built")
+    (path,) = (Path(folder) / build).glob("_emulated.*.so")
+    spec = importlib.util.spec_from_file_location("_emulated", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass(frozen=True)
+class CpuLevel:
+    isa: str
+
+    def __str__(self) -> str:
+        return self.isa
+
+    def use(self, patch: pytest.MonkeyPatch) -> None:
+        _cpu.set_isa(self.isa)
+
+
+@dataclass(frozen=True)
+class EmulatedDevice:
+    build: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"emulated-{self.build}{self.seed}"
+
+    def use(self, patch: pytest.MonkeyPatch) -> None:
+        """Puts the emulated kernels in the place of kernelgrad.kernels' functions."""
+        module = emulated_module(self.build)
+        module.set_schedule(self.seed)
+        for name, function in vars(kernels).items():
+            if callable(function):
+                patch.setattr(kernels, name, getattr(module, name, _missing(name)))
+
+
+def _missing(name: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(f"{name}: the CUDA backend has no such kernel yet.")
+
+    return refuse
+
+
+Backend = CpuLevel | EmulatedDevice
+
+
+def chosen_backends() -> list[Backend]:
+    backends: list[Backend] = []
+    for name in os.environ.get("KERNELGRAD_BACKENDS", "cpu").split(","):
+        if name == "cpu":
+            backends += [CpuLevel(isa) for isa in _cpu.available_isas()]
+        else:
+            build = BUILDS[name]
+            backends += [EmulatedDevice(build, seed) for seed in SCHEDULES[build]]
+    return backends

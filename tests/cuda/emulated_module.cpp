@@ -1,0 +1,24 @@
+// The extension module _emulated: the functions of _cuda on NumPy arrays, on an emulated device.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "bindings/bind.h"
+#include "emulated_ops.h"
+#include "emulator/scheduler.h"
+
+PYBIND11_MODULE(_emulated, m) {
+  m.doc() = "kernelgrad's CUDA kernels on NumPy arrays and an emulated device. For tests only.";
+  m.def("set_schedule", &emulator::set_schedule, pybind11::arg("seed"));
+  m.def(
+      "run_faulty_kernel",
+      [](const std::string& fault, const pybind11::array_t<float>& x) {
+        pybind11::array_t<float> out(x.size());
+        kernelgrad::emulated::run_faulty_kernel(fault, x.data(), out.mutable_data(), x.size());
+        return out;
+      },
+      pybind11::arg("fault"), pybind11::arg("x"), "3 x[i ^ 33], by faulty_kernels.cu.");
+  kernelgrad::bindings::bind_elementwise(m);
+  kernelgrad::bindings::bind_matmul(m);
+}

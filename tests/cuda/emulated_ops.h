@@ -1,0 +1,11 @@
+// What the emulated module has besides the native API.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace kernelgrad::emulated {
+
+void run_faulty_kernel(const std::string& fault, const float* x, float* out, std::int64_t size);
+
+}  // namespace kernelgrad::emulated

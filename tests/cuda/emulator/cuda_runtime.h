@@ -1,0 +1,121 @@
+// What csrc/cuda sees instead of NVIDIA's header of this name when its kernels are built as C++ for the
+// tests: the part of CUDA that they use, each thread of a block a fiber. See ../README.md.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+// Launches run to their end or throw, so that there is never an error to fetch.
+enum cudaError_t { cudaSuccess = 0 };
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+
+namespace emulator {
+
+struct Thread {
+  dim3 index, block;
+};
+extern Thread* running;  // the thread whose fiber has the CPU
+extern dim3 block_extent, grid_extent;
+
+// Runs every thread of every block, one block after the other, and throws what went wrong.
+void run_grid(const char* kernel, dim3 grid, dim3 block, const std::function<void()>& body);
+
+// The block's array of this identity, the same for all of its threads.
+void* shared_array(const void* identity, std::size_t bytes);
+
+struct Place {
+  const char* file;
+  int line;
+};
+void barrier(Place place);
+
+// An operation that all lanes of a mask do together. `resolve` runs once, when the last has come.
+struct Collective {
+  const char* name;
+  unsigned mask;
+  Place place;
+  const void* in;
+  void* out;
+};
+using Resolver = void (*)(Collective* const lanes[32], unsigned mask);
+void collective(Collective& mine, Resolver resolve);
+void order_warp();  // what the warp did before is done before what it does from here on
+unsigned lane();
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace emulator
+
+#define threadIdx (::emulator::running->index)
+#define blockIdx (::emulator::running->block)
+#define blockDim (::emulator::block_extent)
+#define gridDim (::emulator::grid_extent)
+
+// Default arguments, so that each call knows its own place.
+#define EMULATOR_PLACE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(EMULATOR_PLACE) { emulator::barrier({file, line}); }
+
+inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_PLACE) {
+  emulator::Collective mine{"__syncwarp", mask, {file, line}, nullptr, nullptr};
+  emulator::collective(mine,
+                       [](emulator::Collective* const*, unsigned) { emulator::order_warp(); });
+}
+
+namespace emulator {
+
+struct Shuffled {
+  std::uint64_t bits;
+  unsigned source;
+};
+
+template <class T>
+T shuffle(const char* name, unsigned mask, T value, unsigned source, Place place) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
+  Shuffled in{0, source};
+  std::memcpy(&in.bits, &value, sizeof(T));
+  std::uint64_t bits = 0;
+  Collective mine{name, mask, place, &in, &bits};
+  collective(mine, [](Collective* const lanes[32], unsigned members) {
+    for (unsigned i = 0; i < 32; ++i) {
+      if (!(members >> i & 1)) continue;
+      const unsigned from = static_cast<const Shuffled*>(lanes[i]->in)->source;
+      if (!(members >> from & 1)) {
+        fail("%s at %s:%d: lane %u reads lane %u, which is not in the mask", lanes[i]->name,
+             lanes[i]->place.file, lanes[i]->place.line, i, from);
+      }
+      *static_cast<std::uint64_t*>(lanes[i]->out) =
+          static_cast<const Shuffled*>(lanes[from]->in)->bits;
+    }
+  });
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+}  // namespace emulator
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, EMULATOR_PLACE) {
+  return emulator::shuffle("__shfl_sync", mask, value, static_cast<unsigned>(source) % 32,
+                           {file, line});
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes, EMULATOR_PLACE) {
+  return emulator::shuffle("__shfl_xor_sync", mask, value,
+                           (emulator::lane() ^ static_cast<unsigned>(lanes)) % 32, {file, line});
+}

@@ -1,0 +1,151 @@
+// Finds data races and reads of uninitialised shared memory. Kernel files are compiled with
+// -fsanitize=thread and linked without its runtime: the calls that the compiler puts before each access
+// of memory arrive here. Two accesses race if they touch the same 4 bytes, at least one writes, and
+// nothing orders them: a barrier orders a block's threads, __syncwarp a warp's, the end of the grid
+// everything. Smaller elements than 4 bytes that share a word would be reported wrongly.
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda_runtime.h"
+#include "memory.h"
+#include "observer.h"
+
+namespace emulator {
+namespace {
+
+// Who is behind a mark: several threads of one warp, of one block, of the grid.
+enum class Scope : std::uint8_t { nobody, thread, warp, block, grid };
+
+// The newest accesses to a word, and when they were: barriers passed by the block, __syncwarp by the
+// warp. Older ones need no mark, since what comes after the newest comes after them too.
+struct Mark {
+  Scope scope = Scope::nobody;
+  unsigned grid = 0, block = 0, epoch = 0, thread = 0, warp = 0, warp_epoch = 0;
+  const void* code = nullptr;
+};
+
+struct Word {
+  Mark write, reads;
+};
+
+class RaceDetector : public Observer {
+ public:
+  RaceDetector() : shared_(kSharedBytes / 4) { observer = this; }
+
+  void grid_begins() override { ++now_.grid; }
+  void block_begins(unsigned block) override {
+    now_.block = block;
+    now_.epoch = 0;
+    warp_epochs_.assign(32, 0);
+    shared_.assign(shared_.size(), {});
+  }
+  void barrier_passed() override { ++now_.epoch; }
+  void warp_synchronised(unsigned warp) override { ++warp_epochs_[warp]; }
+  void memory_freed(const DeviceMemory& memory) override { global_.erase(&memory); }
+
+  void access(const void* address, std::size_t bytes, bool write, const void* code) {
+    if (running == nullptr) return;
+    std::vector<Word>* words = &shared_;
+    std::ptrdiff_t offset = shared_memory_offset(address);
+    const bool in_shared = offset >= 0;
+    if (!in_shared) {
+      const DeviceMemory* memory = device_memory_at(address);
+      if (memory == nullptr) return;  // the thread's own stack
+      words = &global_[memory];
+      if (words->empty()) words->resize(memory->bytes() / 4 + 2);
+      // From the last multiple of 4 before the allocation, which may begin at any address.
+      offset = reinterpret_cast<std::intptr_t>(address) -
+               reinterpret_cast<std::intptr_t>(memory->begin()) / 4 * 4;
+    }
+    now_.thread = running_thread();
+    now_.warp = now_.thread / 32;
+    now_.warp_epoch = warp_epochs_[now_.warp];
+    now_.code = code;
+    const std::size_t last = (static_cast<std::size_t>(offset) + bytes - 1) / 4;
+    for (std::size_t i = static_cast<std::size_t>(offset) / 4; i <= last && i < words->size();
+         ++i) {
+      check((*words)[i], write, in_shared, i * 4);
+    }
+  }
+
+ private:
+  // Whether something of what `mark` stands for is not ordered before what the running thread does.
+  bool concurrent(const Mark& mark) const {
+    if (mark.scope == Scope::nobody || mark.grid != now_.grid) return false;
+    if (mark.scope == Scope::grid || mark.block != now_.block) return true;
+    if (mark.epoch != now_.epoch) return false;
+    if (mark.scope == Scope::block || mark.warp != now_.warp) return true;
+    if (mark.warp_epoch != now_.warp_epoch) return false;
+    return mark.scope == Scope::warp || mark.thread != now_.thread;
+  }
+
+  void check(Word& word, bool write, bool in_shared, std::size_t at) {
+    const char* memory = in_shared ? "shared" : "global";
+    const Mark* other = concurrent(word.write)            ? &word.write
+                        : write && concurrent(word.reads) ? &word.reads
+                                                          : nullptr;
+    if (other != nullptr) {
+      fail(
+          "data race on %s memory at byte %zu: thread %u of block %u %s (code %p), thread %u of "
+          "block %u %s (code %p), and nothing orders them",
+          memory, at, now_.thread, now_.block, write ? "writes" : "reads", now_.code, other->thread,
+          other->block, other == &word.write ? "writes" : "reads", other->code);
+    }
+    if (write) {
+      word.write = now_;
+    } else if (in_shared && word.write.scope == Scope::nobody) {
+      fail(
+          "thread %u of block %u reads shared memory at byte %zu, which nobody has written "
+          "(code %p)",
+          now_.thread, now_.block, at, now_.code);
+    } else {
+      add_reader(word.reads);
+    }
+  }
+
+  void add_reader(Mark& reads) const {
+    if (reads.scope == Scope::nobody || reads.grid != now_.grid) {
+      reads = now_;
+    } else if (reads.scope == Scope::grid || reads.block != now_.block) {
+      reads.scope = Scope::grid;
+    } else if (reads.epoch != now_.epoch) {
+      reads = now_;
+    } else if (reads.scope == Scope::block || reads.warp != now_.warp) {
+      reads.scope = Scope::block;
+    } else if (reads.warp_epoch != now_.warp_epoch) {
+      reads = now_;
+    } else if (reads.thread != now_.thread) {
+      reads.scope = Scope::warp;
+    }
+  }
+
+  Mark now_{Scope::thread};
+  std::vector<unsigned> warp_epochs_;
+  std::vector<Word> shared_;
+  std::unordered_map<const DeviceMemory*, std::vector<Word>> global_;
+};
+
+RaceDetector detector;
+
+}  // namespace
+}  // namespace emulator
+
+#define ACCESS(address, bytes, write) \
+  ::emulator::detector.access(address, bytes, write, __builtin_return_address(0))
+#define HOOKS(bytes)                                                                 \
+  extern "C" void __tsan_read##bytes(void* p) { ACCESS(p, bytes, false); }           \
+  extern "C" void __tsan_write##bytes(void* p) { ACCESS(p, bytes, true); }           \
+  extern "C" void __tsan_unaligned_read##bytes(void* p) { ACCESS(p, bytes, false); } \
+  extern "C" void __tsan_unaligned_write##bytes(void* p) { ACCESS(p, bytes, true); }
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+extern "C" void __tsan_read_range(void* p, std::size_t bytes) { ACCESS(p, bytes, false); }
+extern "C" void __tsan_write_range(void* p, std::size_t bytes) { ACCESS(p, bytes, true); }
+extern "C" void __tsan_vptr_update(void**, void*) {}
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}
+extern "C" void __tsan_init() {}

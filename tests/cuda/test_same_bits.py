@@ -1,0 +1,58 @@
+"""Results that depend neither on the order in which threads run nor on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import SCHEDULES, emulated_module
+from kernelgrad import _cpu, kernels
+from ulps import dense_samples
+
+SIMPLE = ["exp", "log", "tanh", "sigmoid", "relu", "leaky_relu"]
+ELEMENTWISE = [*SIMPLE, "elu", "gelu", "silu", "softplus", "mish"]
+FMA_LEVELS = {"avx2", "avx512", "neon"} & set(_cpu.available_isas())
+
+
+@pytest.fixture
+def emulated():
+    yield emulated_module("plain")
+    emulated_module("plain").set_schedule(0)
+
+
+def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Bit for bit, one NaN like another."""
+    nan = np.isnan(a)
+    return np.array_equal(nan, np.isnan(b)) and a[~nan].tobytes() == b[~nan].tobytes()
+
+
+@pytest.mark.skipif(not FMA_LEVELS, reason="this CPU has no FMA")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_emulated_elementwise_has_the_cpus_bits(emulated, dtype, rng, name):
+    before = _cpu.isa()
+    _cpu.set_isa(min(FMA_LEVELS))
+    x = dense_samples(rng, dtype, 110)
+    grad_out = rng.standard_normal(x.shape).astype(dtype)
+    value, gradient = getattr(kernels, name)(x), getattr(kernels, f"{name}_grad")(grad_out, x)
+    _cpu.set_isa(before)
+    assert same_bits(getattr(emulated, name)(x), value)
+    assert same_bits(getattr(emulated, f"{name}_grad")(grad_out, x), gradient)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(65, 130, 70), (10, 64, 2000)])
+def test_emulated_matmul_same_bits_in_every_schedule(emulated, dtype, rng, m, n, k):
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    results = set()
+    for seed in (*SCHEDULES["plain"], 3, 4):
+        emulated.set_schedule(seed)
+        results.add(emulated.matmul(a, b).tobytes())
+    assert len(results) == 1
+
+
+def test_emulated_matmul_more_batches_than_a_grid_is_deep(emulated, rng):
+    """gridDim.z ends at 65535: blocks go on with the batches after it."""
+    a = rng.standard_normal((65600, 1, 1)).astype(np.float32)
+    assert np.array_equal(emulated.matmul(a, a), a * a)
