@@ -15,6 +15,7 @@ namespace {
     level::elementwise_kernels,     \
     level::fma_peak_kernels,        \
     level::gemm_kernels,            \
+    level::gemv_kernels,            \
     level::optimizer_kernels,       \
     level::pool2d_kernels,          \
     level::reduction_kernels,       \

@@ -8,6 +8,7 @@
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
+#include "cpu/gemv_ukernel.h"
 #include "cpu/optimizer_ukernel.h"
 #include "cpu/pool2d_ukernel.h"
 #include "cpu/reduction_ukernel.h"
@@ -22,6 +23,7 @@ struct KernelTable {
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
+  const GemvKernelSet& gemv;
   const OptimizerKernels& optimizer;
   const Pool2dKernels& pool2d;
   const ReductionKernels& reduction;

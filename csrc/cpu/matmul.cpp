@@ -1,5 +1,7 @@
 // Matrix product: batches and the choice of path, a function of shape and layout alone.
 //
+//   direct   one block with both operands in place, for the smallest products.
+//   vector   matmul_vector.h: one operand is a vector.
 //   strips   for small, flat, tall and batched products. A is read in place unless it is too large
 //            for that; B too, or packed panel by panel.
 //   blocked  gemm.h: both are packed.
@@ -13,6 +15,7 @@
 
 #include "cpu/gemm.h"
 #include "cpu/kernel_table.h"
+#include "cpu/matmul_vector.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -47,6 +50,7 @@ struct Shape {
     for (int axis = 0; axis < batch_axes; ++axis) batches *= a.sizes[axis];
   }
   bool is_empty() const { return m == 0 || n == 0 || batches == 0; }
+  bool is_direct() const { return batches == 1 && b_column == 1 && m * n * k <= (1 << 15); }
 };
 
 template <class T>
@@ -163,6 +167,24 @@ void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
       x.c, s.n, x.epilogue, workspace);
 }
 
+// --- vector ---
+
+// The product of a row (m == 1) with B, or of A with a column (n == 1) as the column times A
+// transposed.
+template <class T>
+VectorProduct<T> vector_of(const Shape& s, const Problem<T>& x) {
+  if (s.m == 1) return {s.n, s.k, x.a, s.a_column, x.b, s.b_row, s.b_column, x.c, 1};
+  return {s.m, s.k, x.b, s.b_row, x.a, s.a_column, s.a_row, x.c, 0};
+}
+
+// Where its pieces are worth tasks of their own, or there is only one.
+template <class T>
+bool is_vector(const Shape& s) {
+  if (s.m != 1 && s.n != 1) return false;
+  const VectorProduct<T> v = vector_of<T>(s, {});
+  return (v.by_dots() || v.by_rows()) && (s.batches == 1 || v.n * v.k >= 1 << 16);
+}
+
 // --- batches ---
 
 // The operands of one batch; leading axes in row-major order, as in out.
@@ -193,6 +215,19 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
   if (activation != Activation::none && !epilogue.relu) {
     epilogue.activation =
         table.elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
+  }
+  if (s.is_direct()) {
+    StripsPlan whole;
+    whole.kc = s.k, whole.rows = s.m, whole.columns = s.n;
+    return strip<T>(kernels, whole, s, {a.data<T>(), b.data<T>(), out.data<T>(), epilogue}, 0, 0,
+                    nullptr);
+  }
+  if (is_vector<T>(s)) {
+    for (std::int64_t batch = 0; batch < s.batches; ++batch) {
+      const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
+      vector_product<T>(table, vector_of(s, x), epilogue);
+    }
+    return;
   }
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
@@ -227,6 +262,7 @@ template <class T>
 std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
   const GemmKernels<T>& kernels = kernel_table().gemm.of<T>();
   const Shape s(a, b);
+  if (s.is_direct() || is_vector<T>(s)) return 0;
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
     return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k));

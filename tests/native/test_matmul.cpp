@@ -145,6 +145,20 @@ void check_blocks() {
   check_product<T>(41, 1031, 131, Layout::columns, Layout::rows);
 }
 
+// A row or a column with matrices of every layout.
+template <class T>
+void check_vectors() {
+  for (Layout layout : kLayouts) {
+    for (std::int64_t n : {1, 2, 63, 64, 65, 1031}) {
+      for (std::int64_t k : {1, 15, 64, 67, 700}) {
+        check_product<T>(1, n, k, Layout::rows, layout, true, Activation::relu);
+        check_product<T>(n, 1, k, layout, Layout::columns, true);
+        check_product<T>(n, 1, k, layout, Layout::spread);
+      }
+    }
+  }
+}
+
 template <class T>
 void check_epilogue() {
   for (std::int64_t k : {0, 1, 17}) {
@@ -169,6 +183,10 @@ TEST(matmul_layouts) {
 TEST(matmul_blocks) {
   check_blocks<float>();
   check_blocks<double>();
+}
+TEST(matmul_vectors) {
+  check_vectors<float>();
+  check_vectors<double>();
 }
 TEST(matmul_epilogue) {
   check_epilogue<float>();
