@@ -59,8 +59,7 @@ struct Expected {
       : memory(static_cast<std::size_t>(size + 2 * kGuard), T(-7)),
         sums(static_cast<std::size_t>(size)),
         magnitudes(sums.size()) {
-    std::fill(memory.begin() + kGuard, memory.end() - kGuard,
-              std::numeric_limits<T>::quiet_NaN());
+    std::fill(memory.begin() + kGuard, memory.end() - kGuard, std::numeric_limits<T>::quiet_NaN());
   }
   T* data() { return memory.data() + kGuard; }
   void add(std::int64_t i, double term) { sums[i] += term, magnitudes[i] += std::abs(term); }
@@ -122,15 +121,15 @@ void check_problem(const Problem& p) {
   out.check(p.channels * p.taps() + 1);
 
   const TensorView grad_x_view = view_of(grad_x.data(), {p.images, cin, p.height, p.width});
-  Scratch input_scratch(cpu::conv2d_grad_input_workspace_bytes(grad_view, w_view, p.window,
-                                                               p.groups, grad_x_view));
+  Scratch input_scratch(
+      cpu::conv2d_grad_input_workspace_bytes(grad_view, w_view, p.window, p.groups, grad_x_view));
   cpu::conv2d_grad_input(grad_view, w_view, p.window, p.groups, grad_x_view,
                          input_scratch.workspace);
   grad_x.check(p.filters * p.taps());
 
   const TensorView grad_w_view = view_of(grad_w.data(), {cout, p.channels, kh, kw});
-  Scratch weight_scratch(cpu::conv2d_grad_weight_workspace_bytes(grad_view, x_view, p.window,
-                                                                 p.groups, grad_w_view));
+  Scratch weight_scratch(
+      cpu::conv2d_grad_weight_workspace_bytes(grad_view, x_view, p.window, p.groups, grad_w_view));
   cpu::conv2d_grad_weight(grad_view, x_view, p.window, p.groups, grad_w_view,
                           weight_scratch.workspace);
   grad_w.check(p.images * plane);
@@ -153,13 +152,13 @@ void check_both(const Problem& p) {
 
 TEST(conv2d_product) {
   check_both({2, 3, 7, 9, 11, windows(3, 1, 1, 1), 1, true});
-  check_both({9, 2, 5, 5, 5, windows(3, 1, 1, 1)});               // tiles of several images
-  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});             // several passes
-  check_both({1, 2, 131, 4, 5, windows(2, 1, 0, 1)});             // several blocks of rows
+  check_both({9, 2, 5, 5, 5, windows(3, 1, 1, 1)});    // tiles of several images
+  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});  // several passes
+  check_both({1, 2, 131, 4, 5, windows(2, 1, 0, 1)});  // several blocks of rows
   check_both({2, 3, 4, 13, 12, {{3, 2, 0, 2, 2}, {2, 3, 3, 1, 1}}, 2, true});
   check_both({2, 3, 4, 23, 25, {{3, 4, 1, 0, 5}, {3, 6, 0, 2, 7}}});
   check_both({2, 3, 4, 7, 5, {{3, 50, 0, 0, 1}, {2, 60, 0, 0, 1}}});
-  check_both({8, 1, 5, 20, 20, windows(3, 1, 0, 1)});             // parts of the reduction
+  check_both({8, 1, 5, 20, 20, windows(3, 1, 0, 1)});  // parts of the reduction
   check_both({0, 3, 4, 5, 5, windows(3, 1, 0, 1)});
 }
 

@@ -16,10 +16,8 @@ void for_each_tap(const Window2d& window, std::int64_t height, std::int64_t widt
   const Window &h = window.height, &w = window.width;
   for (std::int64_t o = 0; o < out_height * out_width; ++o) {
     for (std::int64_t t = 0; t < h.kernel * w.kernel; ++t) {
-      const std::int64_t y =
-          o / out_width * h.stride - h.pad_before + t / w.kernel * h.dilation;
-      const std::int64_t x =
-          o % out_width * w.stride - w.pad_before + t % w.kernel * w.dilation;
+      const std::int64_t y = o / out_width * h.stride - h.pad_before + t / w.kernel * h.dilation;
+      const std::int64_t x = o % out_width * w.stride - w.pad_before + t % w.kernel * w.dilation;
       if (y >= 0 && y < height && x >= 0 && x < width) function(o, y * width + x);
     }
   }
@@ -89,8 +87,7 @@ void check_average(const Window2d& window, std::int64_t height, std::int64_t wid
     for (std::size_t i = 0; i < x.size(); ++i) backward += double(x[i]) * double(grad_x[i]);
     // |x| <= 1, so each side is a sum of terms below |grad|, each rounded a few times.
     const double terms = static_cast<double>(window.height.kernel * window.width.kernel + x.size());
-    CHECK(std::abs(forward - backward) <=
-          terms * std::numeric_limits<T>::epsilon() * magnitude);
+    CHECK(std::abs(forward - backward) <= terms * std::numeric_limits<T>::epsilon() * magnitude);
   }
   cpu::avg_pool2d(view_of(ones.data(), {2, 1, height, width}), window, false, mean_view);
   for (std::size_t i = 0; i < grad.size(); ++i) CHECK(mean[i] == T(1));
