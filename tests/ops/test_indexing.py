@@ -23,6 +23,7 @@ KEYS = {
     "empty": slice(2, 2),
     "all": ...,
     "integers": [0, 2, 0],
+    "range": (range(3), [3, 0, 1]),
     "integer array": np.array([[0, 1], [2, 0]]),
     "tensor": kg.asarray([2, 0]),
     "pairs": ([0, 1, 0], [3, 1, 3]),

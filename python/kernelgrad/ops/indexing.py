@@ -25,8 +25,8 @@ def _raw_key(key: Any) -> Any:
         return tuple([_raw_key(part) for part in key])
     if isinstance(key, Tensor):
         key = key._data
-    elif isinstance(key, list):
-        key = np.asarray(key) if key else np.zeros(0, np.int64)
+    elif isinstance(key, (list, range)):
+        key = np.asarray(key) if len(key) else np.zeros(0, np.int64)
     if isinstance(key, ndarray) and key.dtype.kind not in "biu":
         raise IndexError(f"getitem: an index has dtype {key.dtype}; need integers or booleans.")
     if not isinstance(key, (ndarray, slice, EllipsisType, type(None), int, np.generic)):
