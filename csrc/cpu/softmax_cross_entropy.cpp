@@ -6,65 +6,16 @@
 // loss is the sum of a_c (lse - x_c) and its gradient A p_c - a_c. An integer target t has a_c = (1
 // - smoothing) w_t [c = t] + smoothing / C w_c, a soft one ((1 - smoothing) q_c + smoothing / C)
 // w_c.
-#include <algorithm>
 #include <limits>
 
-#include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
+#include "cpu/softmax_cross_entropy_blocks.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kBlockElements = 1 << 12;
-constexpr std::int64_t kTaskElements = 1 << 15;
-constexpr std::int64_t kMaxBlock = 64;  // positions of a block; their numbers are kept on the stack
-
-// The logits as outer x classes x inner, and its blocks of positions.
-struct Layout {
-  std::int64_t outer, classes, inner;
-  std::int64_t position_stride, class_stride;
-  std::int64_t block, blocks_per_outer;  // rows form one long outer run
-
-  explicit Layout(const TensorView& logits) {
-    const int axis = logits.ndim == 1 ? 0 : 1;
-    outer = axis == 1 ? logits.sizes[0] : 1;
-    classes = logits.sizes[axis];
-    inner = 1;
-    for (int i = axis + 1; i < logits.ndim; ++i) inner *= logits.sizes[i];
-    position_stride = inner == 1 ? classes : 1;
-    class_stride = inner;
-    block = std::clamp<std::int64_t>(kBlockElements / classes, inner == 1 ? 1 : 32, kMaxBlock);
-    blocks_per_outer = ((inner == 1 ? outer : inner) + block - 1) / block;
-  }
-  std::int64_t positions() const { return outer * inner; }
-  std::int64_t blocks() const { return inner == 1 ? blocks_per_outer : outer * blocks_per_outer; }
-  bool columns() const { return inner != 1; }
-};
-
-struct Block {
-  std::int64_t first, count;  // positions
-  std::int64_t logits;        // offset of the first position's first logit
-};
-Block block_at(const Layout& layout, std::int64_t index) {
-  const std::int64_t run = layout.columns() ? layout.inner : layout.outer;
-  const std::int64_t outer = index / layout.blocks_per_outer;
-  const std::int64_t j = index % layout.blocks_per_outer * layout.block;
-  return {outer * run + j, std::min(layout.block, run - j),
-          layout.columns() ? outer * layout.classes * layout.inner + j : j * layout.classes};
-}
-
-template <class Function>
-void for_each_block(const Layout& layout, Function&& function) {
-  const std::int64_t blocks = layout.blocks();
-  const std::int64_t work = layout.positions() * layout.classes;
-  const std::int64_t tasks =
-      std::clamp<std::int64_t>(work / kTaskElements, 1, std::max<std::int64_t>(blocks, 1));
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range range = split_range(blocks, tasks, task);
-    for (std::int64_t i = range.begin; i < range.end; ++i) function(block_at(layout, i));
-  });
-}
+using Block = CrossEntropyBlock;
 
 std::int64_t target_at(const TensorView& targets, std::int64_t i) {
   return targets.dtype == DType::i32 ? targets.data<std::int32_t>()[i]
@@ -83,6 +34,21 @@ double pairwise_sum(std::int64_t begin, std::int64_t n, const Function& f) {
   return sum;
 }
 
+// out[c][r] = in[r][c]
+template <class T>
+void transpose(std::int64_t rows, std::int64_t columns, const T* in, std::int64_t in_stride, T* out,
+               std::int64_t out_stride) {
+  for (std::int64_t c = 0; c < columns; ++c) {
+    for (std::int64_t r = 0; r < rows; ++r) out[c * out_stride + r] = in[r * in_stride + c];
+  }
+}
+
+// A block of logits, soft targets or gradients of few classes, transposed.
+template <class T>
+struct Transposed {
+  T values[kSmallClasses * kMaxPositions];
+};
+
 // One call's targets and options for logits of type T.
 template <class T>
 class Problem {
@@ -96,10 +62,11 @@ class Problem {
         ignore_index_(options.ignore_index),
         share_(1 - options.label_smoothing),
         spread_(options.label_smoothing / static_cast<double>(layout.classes)) {
+    const bool columns = !layout.rows || layout.transposed;
     if constexpr (sizeof(T) == 4) {
-      kernels_ = &kernel_table().cross_entropy.f32[layout.columns()];
+      kernels_ = &kernel_table().cross_entropy.f32[columns];
     } else {
-      kernels_ = &kernel_table().cross_entropy.f64[layout.columns()];
+      kernels_ = &kernel_table().cross_entropy.f64[columns];
     }
     if (!soft_ && spread_ != 0) {
       spread_mass_ =
@@ -107,25 +74,50 @@ class Problem {
     }
   }
 
-  void log_sum_exp(const Block& block, double* lse) const {
-    kernels_->log_sum_exp(run_of(block), x_ + block.logits, lse);
+  // A block as the kernels see it.
+  class Opened {
+   public:
+    Opened(const Problem& problem, const Block& block) : at(block) {
+      const CrossEntropyLayout& layout = problem.layout;
+      const std::int64_t classes = layout.classes;
+      x = problem.x_ + block.logits;
+      q = problem.soft_ ? problem.targets_.template data<T>() + block.logits : nullptr;
+      run = {block.count, classes, layout.transposed ? kMaxPositions : layout.class_stride};
+      if (!layout.transposed) return;
+      transpose(block.count, classes, x, classes, x_transposed_.values, kMaxPositions);
+      x = x_transposed_.values;
+      if (q == nullptr) return;
+      transpose(block.count, classes, q, classes, q_transposed_.values, kMaxPositions);
+      q = q_transposed_.values;
+    }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+
+    const Block at;
+    CrossEntropyRun run;
+    const T *x, *q;
+
+   private:
+    Transposed<T> x_transposed_, q_transposed_;
+  };
+
+  void log_sum_exp(const Opened& block, double* lse) const {
+    kernels_->log_sum_exp(block.run, block.x, lse);
   }
 
   // The losses of a block, unreduced.
-  void losses(const Block& block, const double* lse, double* loss) const {
-    T mass[kMaxBlock], gap[kMaxBlock] = {};
+  void losses(const Opened& block, const double* lse, double* loss) const {
+    T mass[kMaxPositions], gap[kMaxPositions] = {};
     const bool spread = soft_ || spread_ != 0;
-    if (spread) {
-      kernels_->target_sums(run_of(block), x_ + block.logits, mass_of(block), lse, mass, gap);
-    }
-    for (std::int64_t i = 0; i < block.count; ++i) {
+    if (spread) kernels_->target_sums(block.run, block.x, mass_of(block), lse, mass, gap);
+    for (std::int64_t i = 0; i < block.at.count; ++i) {
       loss[i] = spread ? static_cast<double>(gap[i]) : 0.0;
       if (soft_) continue;
-      const std::int64_t t = target_at(targets_, block.first + i);
+      const std::int64_t t = target_at(targets_, block.at.first + i);
       if (t == ignore_index_) {
         loss[i] = 0;
       } else {
-        loss[i] += own_mass(t) * (lse[i] - static_cast<double>(x_[logit(block, i, t)]));
+        loss[i] += own_mass(t) * (lse[i] - static_cast<double>(x_[logit(block.at, i, t)]));
       }
     }
   }
@@ -133,15 +125,14 @@ class Problem {
   // grad_logits = upstream(i) times the gradient of position i's loss. Overwrites lse where
   // ignored.
   template <class Upstream>
-  void gradients(const Block& block, double* lse, Upstream&& upstream, T* grad) const {
-    T mass[kMaxBlock], scale[kMaxBlock], scale_mass[kMaxBlock];
-    if (soft_) {
-      kernels_->target_sums(run_of(block), x_ + block.logits, mass_of(block), lse, mass, nullptr);
-    }
-    for (std::int64_t i = 0; i < block.count; ++i) {
-      scale[i] = static_cast<T>(upstream(block.first + i));
+  void gradients(const Opened& block, double* lse, Upstream&& upstream, T* grad) const {
+    T mass[kMaxPositions], scale[kMaxPositions], scale_mass[kMaxPositions];
+    const TargetMass<T> target = mass_of(block);
+    if (soft_) kernels_->target_sums(block.run, block.x, target, lse, mass, nullptr);
+    for (std::int64_t i = 0; i < block.at.count; ++i) {
+      scale[i] = static_cast<T>(upstream(block.at.first + i));
       if (!soft_) {
-        const std::int64_t t = target_at(targets_, block.first + i);
+        const std::int64_t t = target_at(targets_, block.at.first + i);
         const bool ignored = t == ignore_index_;
         mass[i] = ignored ? T(0) : static_cast<T>(own_mass(t) + spread_mass_);
         if (ignored) {
@@ -151,13 +142,18 @@ class Problem {
       }
       scale_mass[i] = scale[i] * mass[i];
     }
-    const TargetMass<T> target = mass_of(block);
-    kernels_->grad(run_of(block), x_ + block.logits, soft_ || spread_ != 0 ? &target : nullptr, lse,
-                   scale_mass, scale, grad + block.logits);
+    Transposed<T> transposed;
+    T* const written = layout.transposed ? transposed.values : grad + block.at.logits;
+    kernels_->grad(block.run, block.x, soft_ || spread_ != 0 ? &target : nullptr, lse, scale_mass,
+                   scale, written);
+    if (layout.transposed) {
+      transpose(layout.classes, block.at.count, transposed.values, kMaxPositions,
+                grad + block.at.logits, layout.classes);
+    }
     if (soft_) return;
-    for (std::int64_t i = 0; i < block.count; ++i) {
-      const std::int64_t t = target_at(targets_, block.first + i);
-      if (t != ignore_index_) grad[logit(block, i, t)] -= scale[i] * static_cast<T>(own_mass(t));
+    for (std::int64_t i = 0; i < block.at.count; ++i) {
+      const std::int64_t t = target_at(targets_, block.at.first + i);
+      if (t != ignore_index_) grad[logit(block.at, i, t)] -= scale[i] * static_cast<T>(own_mass(t));
     }
   }
 
@@ -170,7 +166,7 @@ class Problem {
     });
   }
 
-  const Layout layout;
+  const CrossEntropyLayout layout;
 
  private:
   double weight(std::int64_t c) const {
@@ -180,12 +176,8 @@ class Problem {
   std::int64_t logit(const Block& block, std::int64_t i, std::int64_t c) const {
     return block.logits + i * layout.position_stride + c * layout.class_stride;
   }
-  CrossEntropyRun run_of(const Block& block) const {
-    return {block.count, layout.classes, layout.class_stride};
-  }
-  TargetMass<T> mass_of(const Block& block) const {
-    return {soft_ ? targets_.data<T>() + block.logits : nullptr, weight_, static_cast<T>(share_),
-            static_cast<T>(spread_)};
+  TargetMass<T> mass_of(const Opened& block) const {
+    return {block.q, weight_, static_cast<T>(share_), static_cast<T>(spread_)};
   }
 
   const CrossEntropyFunctions<T>* kernels_;
@@ -206,12 +198,13 @@ void run_forward(const TensorView& logits, const TensorView& targets,
   const bool mean = options.reduction == LossReduction::mean;
   const double total = mean ? problem.total_weight() : 1;
   for_each_block(problem.layout, [&](const Block& block) {
-    double block_lse[kMaxBlock], block_loss[kMaxBlock];
-    problem.log_sum_exp(block, block_lse);
+    double block_lse[kMaxPositions], block_loss[kMaxPositions];
+    const typename Problem<T>::Opened opened(problem, block);
+    problem.log_sum_exp(opened, block_lse);
     if (lse != nullptr) {
       std::copy_n(block_lse, block.count, lse->data<double>() + block.first);
     }
-    problem.losses(block, block_lse, block_loss);
+    problem.losses(opened, block_lse, block_loss);
     if (options.reduction == LossReduction::none) {
       std::transform(block_loss, block_loss + block.count, loss.data<T>() + block.first,
                      [](double value) { return static_cast<T>(value); });
@@ -220,7 +213,7 @@ void run_forward(const TensorView& logits, const TensorView& targets,
     }
     if (grad_logits != nullptr) {
       problem.gradients(
-          block, block_lse, [&](std::int64_t) { return 1 / total; }, grad_logits->data<T>());
+          opened, block_lse, [&](std::int64_t) { return 1 / total; }, grad_logits->data<T>());
     }
   });
   if (options.reduction == LossReduction::none) return;
@@ -238,10 +231,10 @@ void run_backward(const TensorView& grad_out, const TensorView& logits, const Te
   const bool none = options.reduction == LossReduction::none;
   const double total = options.reduction == LossReduction::mean ? problem.total_weight() : 1;
   for_each_block(problem.layout, [&](const Block& block) {
-    double block_lse[kMaxBlock];
+    double block_lse[kMaxPositions];
     std::copy_n(lse.data<double>() + block.first, block.count, block_lse);
     problem.gradients(
-        block, block_lse,
+        typename Problem<T>::Opened(problem, block), block_lse,
         [&](std::int64_t i) { return static_cast<double>(upstream[none ? i : 0]) / total; },
         grad_logits.data<T>());
   });
@@ -260,7 +253,7 @@ std::int64_t first_bad_target(const TensorView& targets, std::int64_t classes,
 }
 
 std::size_t softmax_cross_entropy_workspace_bytes(const TensorView& logits) {
-  return static_cast<std::size_t>(Layout(logits).positions()) * sizeof(double);
+  return static_cast<std::size_t>(CrossEntropyLayout(logits).positions()) * sizeof(double);
 }
 
 void softmax_cross_entropy(const TensorView& logits, const TensorView& targets,

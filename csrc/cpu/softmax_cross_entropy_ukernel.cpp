@@ -16,8 +16,16 @@
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
-KERNELGRAD_INLINE double log_of_sum(double max, double sum) {
-  return max + first_lane<double>(log<double>(broadcast(sum)));
+// lse[i] += log(sum[i])
+KERNELGRAD_INLINE void add_logs(std::int64_t n, const double* sum, double* lse) {
+  std::int64_t i = 0;
+  for (; i + kLanes<double> <= n; i += kLanes<double>) {
+    store<double>(lse + i, load(lse + i) + log<double>(load(sum + i)));
+  }
+  if (const std::int64_t rest = n - i; rest > 0) {
+    const Vec<double> logs = log<double>(load_partial(sum + i, rest, 1.0));
+    store_partial<double>(lse + i, load_partial(lse + i, rest) + logs, rest);
+  }
 }
 
 // A number in two parts of type T, so that (x - high) - low keeps the places that T(lse) drops.
@@ -48,10 +56,13 @@ KERNELGRAD_INLINE Vec<T> flush_for(Vec<T> factor) {
 
 template <class T>
 void log_sum_exp_rows(const CrossEntropyRun& run, const T* x, double* lse) {
+  double sum[kMaxPositions];
   for (std::int64_t i = 0; i < run.count; ++i, x += run.classes) {
     const MaxAndSum<T> row = row_max_and_sum(run.classes, x);
-    lse[i] = log_of_sum(row.max, row.sum);
+    lse[i] = row.max;
+    sum[i] = row.sum;
   }
+  add_logs(run.count, sum, lse);
 }
 
 // a_c of the n classes from c on, 0 in lanes past the end.
@@ -153,16 +164,22 @@ KERNELGRAD_INLINE SplitColumns<T> split_columns(const double* lse, std::int64_t 
 
 template <class T>
 void log_sum_exp_columns(const CrossEntropyRun& run, const T* x, double* lse) {
+  T maxima[kMaxPositions], sums[kMaxPositions];
   for_each_tile<T>(run.count, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
     constexpr int vectors = decltype(tile)::vectors;
     Vec<T> max[vectors], sum[vectors];
     column_max_and_sum<T>(tile, run.classes, run.class_stride, x + j, max, sum);
     for (int v = 0; v < vectors; ++v) {
-      for (std::int64_t i = 0; i < kLanes<T> && j + v * kLanes<T> + i < run.count; ++i) {
-        lse[j + v * kLanes<T> + i] = log_of_sum(max[v][i], sum[v][i]);
-      }
+      tile.write(maxima + j, v, max[v]);
+      tile.write(sums + j, v, sum[v]);
     }
   });
+  double sum[kMaxPositions];
+  for (std::int64_t i = 0; i < run.count; ++i) {
+    lse[i] = maxima[i];
+    sum[i] = sums[i];
+  }
+  add_logs(run.count, sum, lse);
 }
 
 // a_c of one tile vector; `at` is the offset of its first logit.

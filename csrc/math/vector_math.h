@@ -54,6 +54,11 @@ struct MathConstants<float> {
     return {{0.5f, 0.16666576946435997504f, 0.041666554563159919537f, 0.008363186255580478635f,
              0.0013926192585280568362f}};
   }
+  // (2^f - 1) / f on |f| <= 1/2
+  static KERNELGRAD_INLINE constexpr Terms<float, 6> exp2_terms() {
+    return {{0.6931471880352002849f, 0.24022650760645807262f, 0.055503570711525073233f,
+             0.0096180825199904668781f, 0.0013390886332106697626f, 0.00015453182829959740588f}};
+  }
   // (log((1 + s) / (1 - s)) - 2s) / s^3 as a polynomial in s^2 on |s| <= 3 - 2 sqrt 2
   static KERNELGRAD_INLINE constexpr Terms<float, 4> log_terms() {
     return {{0.66666666554451646331f, 0.4000012187697200149f, 0.28550816599711548665f,
@@ -93,6 +98,12 @@ struct MathConstants<double> {
              0.0083333333333300586774, 0.0013888888917234205793, 0.00019841269863069373172,
              0.000024801521264122018574, 2.7557268435517562184e-6, 2.7620103584886964361e-7,
              2.5100397137931662895e-8}};
+  }
+  static KERNELGRAD_INLINE constexpr Terms<double, 11> exp2_terms() {
+    return {{0.69314718055994530942, 0.24022650695910098274, 0.055504108664821594368,
+             0.0096181291076068539459, 0.0013333558146416916877, 0.0001540353044179413737,
+             0.000015252733829867080582, 1.3215442552522291478e-6, 1.0178062426976923424e-7,
+             7.0725930278789965689e-9, 4.4549643712692967898e-10}};
   }
   static KERNELGRAD_INLINE constexpr Terms<double, 7> log_terms() {
     return {{0.66666666666666696883, 0.39999999999899443233, 0.28571428626003268742,
@@ -191,12 +202,17 @@ KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
 
 // exp for x <= 0 or NaN where results below exp(flush) are to be 0; flush >= exp_flush, whose
 // exponential is the smallest normal number. It never makes a subnormal, on which some processors
-// stall: softmax's exponential.
+// stall: softmax's exponential. Its argument is rounded once more than exp's, so its relative error
+// is eps (1 + 0.625 |x|) at most; whoever subtracted a maximum has an error of that kind already.
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> flush) {
-  const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(flush, x));
-  const Vec<T> y = (T(1) + expm1_reduced<T>(a.r)) * power_of_two<T>(a.shifted);
-  return zero_where<T>(x < flush, y);
+  using C = MathConstants<T>;
+  // 2^y with y = n + f, |f| <= 1/2. Where x < flush all of this is void, and dropped at the end.
+  const Vec<T> y = x * C::log2_e;
+  const Vec<T> shifted = y + C::round_magic;
+  const Vec<T> f = y - (shifted - C::round_magic);
+  const Vec<T> power = fma(f, polynomial(f, C::exp2_terms()), broadcast(T(1)));
+  return zero_where<T>(x < flush, power * power_of_two<T>(shifted));
 }
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {

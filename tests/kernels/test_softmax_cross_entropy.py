@@ -67,7 +67,7 @@ def tolerances(expected: CrossEntropy, logits: Array, upstream: Any) -> tuple[Ar
     reduced = reduced + 4 * info.eps * np.nan_to_num(np.abs(expected.loss))
 
     total = np.sum(mass, axis=-1, keepdims=True)
-    relative = lse_bound[..., None] + info.eps * (distance + roundings + 12)
+    relative = lse_bound[..., None] + info.eps * (1.25 * distance + roundings + 12)
     scale = np.abs(np.asarray(upstream, np.float64))[..., None] / (abs(expected.divisor) or 1)
     grad = scale * (total * np.exp(expected.log_p) * relative + 8 * info.eps * mass)
     return lse_bound, reduced, grad + (2 + 2 * scale * total) * info.tiny
