@@ -12,8 +12,8 @@ namespace kernelgrad::cpu {
 
 constexpr std::int64_t kBlockElements = 1 << 12;
 constexpr std::int64_t kTaskElements = 1 << 15;
-// Rows of so few classes would leave most of a vector empty: their blocks are transposed on the stack
-// and taken as columns.
+// Rows of at most so many classes would leave most of a vector empty: their blocks are transposed on
+// the stack and taken as columns.
 constexpr std::int64_t kSmallClasses = 32;
 
 // The logits as outer x classes x inner, and its blocks of positions.
