@@ -74,6 +74,25 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T>& values) {
   *reinterpret_cast<Pack<T>*>(p) = values;
 }
 
+// The same to global memory, as an instruction that the compiler does not merge with narrower stores.
+template <class T>
+__device__ __forceinline__ void store_pack_global(T* p, const Pack<T>& values) {
+#ifdef __CUDACC__
+  const std::size_t address = __cvta_generic_to_global(p);
+  if constexpr (sizeof(T) == 4) {
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(address), "f"(values.at[0]),
+                 "f"(values.at[1]), "f"(values.at[2]), "f"(values.at[3])
+                 : "memory");
+  } else {
+    asm volatile("st.global.v2.f64 [%0], {%1, %2};" ::"l"(address), "d"(values.at[0]),
+                 "d"(values.at[1])
+                 : "memory");
+  }
+#else
+  store_pack(p, values);
+#endif
+}
+
 // Whether packs may start at `p`.
 inline bool aligned_for_packs(const void* p) {
   return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;

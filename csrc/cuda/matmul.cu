@@ -36,7 +36,7 @@ struct Problem {
   Batches batches;
   std::int64_t m, n, k, k_per_split;
   const T* bias;     // or null
-  bool relu, packs;  // packs: rows of out may be stored in packs
+  bool relu, packs;  // packs: rows of out consist of aligned packs
   T* out;            // with splits: room for that many results
 };
 
@@ -56,8 +56,9 @@ __device__ __forceinline__ MatrixPair<T> matrices_of(const Problem<T>& p, std::i
   return pair;
 }
 
-// Stores a thread's sums, with bias and ReLU, inside the matrix at `out`.
-template <class Shape>
+// Stores a thread's sums, with bias and ReLU, inside the matrix at `out`: in packs, where every row of
+// it consists of packs, or else number by number.
+template <class Shape, bool kPacks>
 __device__ __forceinline__ void store_tile(const Problem<typename Shape::T>& p,
                                            const RegisterTile<Shape>& tile, std::int64_t first_row,
                                            std::int64_t first_column, typename Shape::T* out) {
@@ -83,8 +84,8 @@ __device__ __forceinline__ void store_tile(const Problem<typename Shape::T>& p,
         values.at[q] = p.relu ? Relu::value<T>(value, T(0)) : value;
       }
       T* target = out + row * p.n + column;
-      if (p.packs && inside >= kPack) {
-        store_pack(target, values);
+      if constexpr (kPacks) {
+        store_pack_global(target, values);
       } else {
         KERNELGRAD_UNROLL(4)
         for (int q = 0; q < kPack; ++q) {
@@ -136,8 +137,12 @@ __global__ void __launch_bounds__(Shape::threads, 2)
       if (panel + 1 < panels) store(panel + 1);
       __syncthreads();
     }
-    store_tile<Shape>(p, tile, row, column,
-                      p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n);
+    T* out = p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n;
+    if (p.packs) {
+      store_tile<Shape, true>(p, tile, row, column, out);
+    } else {
+      store_tile<Shape, false>(p, tile, row, column, out);
+    }
   }
 }
 

@@ -1,0 +1,86 @@
+"""What nvcc makes of the kernels: no spills, and the instructions that they were written for."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("cuda_audit", ROOT / "tools" / "cuda_audit.py")
+assert SPEC is not None and SPEC.loader is not None
+cuda_audit = importlib.util.module_from_spec(SPEC)
+sys.modules[SPEC.name] = cuda_audit  # where its dataclasses look for their module
+SPEC.loader.exec_module(cuda_audit)
+
+# kernel -> instruction (with any further suffixes) -> least and most of it.
+MANY = 10_000
+LARGE = "matmul_blocktiled_kernel<Tile<float, 128, 128, 8, 8, 8>>"
+SMALL = "matmul_blocktiled_kernel<Tile<{}, 64, 64, 16, 4, 4>>"
+INSTRUCTIONS = {
+    # A step of k: thread rows x columns x depth FMAs, one 16-byte load per pack of either panel.
+    LARGE: {
+        "FFMA": (8 * 8 * 8, MANY),
+        "LDS.128": (8 * 4, 40),
+        "LDG.E.128": (2, 8),
+        "STS.128": (2, 8),
+    },
+    SMALL.format("float"): {
+        "FFMA": (16 * 4 * 4, MANY),
+        "LDS.128": (16 * 2, 40),
+        "LDG.E.128": (2, 8),
+    },
+    SMALL.format("double"): {"DFMA": (16 * 4 * 4, MANY), "LDS.128": (16 * 4, 80)},
+}
+STORES = {LARGE: 16, SMALL.format("float"): 4, SMALL.format("double"): 8}  # of 16 bytes, per thread
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    if missing := cuda_audit.missing_tools():
+        pytest.skip(f"there is no {' and no '.join(missing)} here")
+    return cuda_audit.audit()  # raises where a kernel spills
+
+
+def count(kernel, instruction):
+    return sum(
+        n
+        for name, n in kernel.instructions.items()
+        if name == instruction or name.startswith(instruction + ".")
+    )
+
+
+def test_compiled_kernels_use_no_local_memory(kernels):
+    assert kernels
+    wrong = [k.name for k in kernels if count(k, "LDL") or count(k, "STL")]
+    assert not wrong
+
+
+def test_compiled_products_have_their_instructions(kernels):
+    for kernel in (k for k in kernels if k.name in INSTRUCTIONS):
+        for instruction, (least, most) in INSTRUCTIONS[kernel.name].items():
+            found = count(kernel, instruction)
+            assert least <= found <= most, f"{kernel}: {found} {instruction}"
+        assert count(kernel, "STG.E.128") == STORES[kernel.name], kernel.name
+    assert {k.name for k in kernels} >= set(INSTRUCTIONS)
+
+
+def test_compiled_elementwise_kernels_move_16_bytes(kernels):
+    for kernel in (k for k in kernels if k.name.startswith("unary_")):
+        assert count(kernel, "LDG.E.128") >= 1 + ("grad" in kernel.name), kernel.name
+        assert count(kernel, "STG.E.128") >= 1, kernel.name
+
+
+def test_compiled_kernels_leave_room_for_two_blocks(kernels):
+    for kernel in kernels:
+        blocks = kernel.occupancy * 64 * 32 / kernel.threads
+        assert blocks >= 2, f"{kernel.name} on sm_{kernel.architecture}"
+
+
+def test_compiled_kernels_are_the_ones_in_the_table(kernels):
+    text = cuda_audit.TABLE.read_text()
+    if f"nvcc {cuda_audit.nvcc_version()}." not in text:
+        pytest.skip("the table was written with another nvcc")
+    assert text == cuda_audit.table(kernels), "run tools/cuda_audit.py"

@@ -1,0 +1,165 @@
+"""What nvcc makes of csrc/cuda, without a GPU: registers, shared memory, spills and instructions.
+
+    python tools/cuda_audit.py            # writes docs/cuda_kernels.md
+    python tools/cuda_audit.py --check    # fails unless it is what would be written
+
+Compiles each file for each architecture of cmake/cuda.cmake with spills as errors, and reads the
+assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "cuda_kernels.md"
+
+# Of one multiprocessor: registers, warps, bytes of shared memory.
+LIMITS = {80: (65536, 64, 164 << 10), 90: (65536, 64, 228 << 10), 100: (65536, 64, 228 << 10)}
+
+
+@dataclass
+class Kernel:
+    name: str
+    architecture: int
+    registers: int = 0
+    shared_bytes: int = 0
+    threads: int = 0
+    instructions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def occupancy(self) -> float:
+        """The share of the multiprocessor's warps that its registers and shared memory allow."""
+        registers, warps, shared = LIMITS[self.architecture]
+        per_block = -(-self.threads // 32)
+        per_warp = -(-self.registers * 32 // 256) * 256  # registers are given out in units of 256
+        by_registers = registers // per_warp // per_block
+        by_shared = shared // (self.shared_bytes + 1024)  # the system keeps 1 KiB of each block's
+        return min(by_registers, warps // per_block, by_shared) * per_block / warps
+
+
+def build_setting(name: str) -> list[str]:
+    text = (ROOT / "cmake" / "cuda.cmake").read_text()
+    match = re.search(rf"set\({name}\s+([^)]*)\)", text)
+    assert match, f"cmake/cuda.cmake does not set {name}"
+    return match[1].replace("${CMAKE_SOURCE_DIR}", str(ROOT)).split()
+
+
+def architectures() -> list[int]:
+    return [int(re.match(r"\d+", a)[0]) for a in build_setting("kernelgrad_cuda_architectures")]
+
+
+def find_nvdisasm() -> str | None:
+    packaged = Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/nvdisasm")
+    return shutil.which("nvdisasm") or next((str(path) for path in packaged), None)
+
+
+def missing_tools() -> list[str]:
+    found = {"nvcc": shutil.which("nvcc"), "nvdisasm": find_nvdisasm()}
+    return [name for name, path in found.items() if path is None]
+
+
+def nvcc_version() -> str:
+    text = subprocess.check_output(["nvcc", "--version"], text=True)
+    return re.search(r"V([\d.]+)", text)[1]
+
+
+def short_name(symbol: str) -> str:
+    """The kernel with its template arguments, without namespaces and parameters."""
+    name = subprocess.check_output(["c++filt", symbol], text=True).strip()
+    name = re.sub(r"kernelgrad::cuda::|\(anonymous namespace\)::|^void ", "", name)
+    return name[: name.index("(")].replace("> >", ">>")
+
+
+def compile_source(source: Path, architecture: int) -> list[Kernel]:
+    """The kernels of one file; a spill is an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "kernels.cubin"
+        command = ["nvcc", "-O3", *build_setting("kernelgrad_cuda_flags"), f"-I{ROOT / 'csrc'}"]
+        command += ["-DKERNELGRAD_BACKEND=cuda", "-cubin", f"-arch=sm_{architecture}"]
+        command += ["-Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror"]
+        result = subprocess.run(
+            [*command, str(source), "-o", str(binary)], capture_output=True, text=True
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"{source.name}, sm_{architecture}: {result.stderr}")
+        nvdisasm = find_nvdisasm()
+        assert nvdisasm is not None
+        assembly = subprocess.check_output([nvdisasm, str(binary)], text=True)
+    kernels = {}
+    for entry in re.split(r"Compiling entry function ", result.stderr)[1:]:
+        symbol = re.match(r"'(\w+)'", entry)[1]
+        kernel = kernels[symbol] = Kernel(short_name(symbol), architecture)
+        kernel.registers = int(re.search(r"Used (\d+) registers", entry)[1])
+        shared = re.search(r"(\d+) bytes smem", entry)
+        kernel.shared_bytes = int(shared[1]) if shared else 0
+    read_assembly(assembly, kernels)
+    return list(kernels.values())
+
+
+def read_assembly(assembly: str, kernels: dict[str, Kernel]) -> None:
+    for section in re.split(r"\n\s*\.section\s+", assembly):
+        name = section[: section.index(",")] if "," in section else ""
+        if name.startswith(".nv.info.") and (kernel := kernels.get(name[len(".nv.info.") :])):
+            threads = re.search(r"EIATTR_MAX_THREADS.*?\.word\s+(0x\w+)", section, re.DOTALL)
+            assert threads, f"{kernel.name} lacks __launch_bounds__"
+            kernel.threads = int(threads[1], 16)
+        elif name.startswith(".text.") and (kernel := kernels.get(name[len(".text.") :])):
+            opcodes = re.findall(r"^\s+/\*\w+\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", section, re.M)
+            kernel.instructions = Counter(opcodes)
+
+
+def audit() -> list[Kernel]:
+    sources = [Path(path) for path in build_setting("kernelgrad_cuda_sources")]
+    return [k for source in sources for a in architectures() for k in compile_source(source, a)]
+
+
+def table(kernels: list[Kernel]) -> str:
+    columns = architectures()
+    lines = [
+        "# The CUDA kernels, compiled",
+        "",
+        f"Written by `tools/cuda_audit.py` with nvcc {nvcc_version()}. No kernel spills. For each",
+        "architecture: registers, and the share of a multiprocessor's warps that registers and",
+        "shared memory allow (an estimate from compiled code). None of this has been run on a GPU;",
+        "all of it has been run on an emulated device (`tests/cuda/README.md`).",
+        "",
+        "| Kernel | Threads | Shared bytes | " + " | ".join(f"sm_{a}" for a in columns) + " |",
+        "|---|---|---|" + "---|" * len(columns),
+    ]
+    by_name: dict[str, dict[int, Kernel]] = {}
+    for kernel in kernels:
+        by_name.setdefault(kernel.name, {})[kernel.architecture] = kernel
+    for name, found in sorted(by_name.items()):
+        first = found[columns[0]]
+        cells = [f"{found[a].registers}, {found[a].occupancy:.0%}" for a in columns]
+        row = [f"`{name}`", str(first.threads), str(first.shared_bytes), *cells]
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    if missing := missing_tools():
+        print(f"cuda_audit: there is no {' and no '.join(missing)} here")
+        return 2
+    text = table(audit())
+    if parser.parse_args().check:
+        return 0 if TABLE.exists() and TABLE.read_text() == text else 1
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
