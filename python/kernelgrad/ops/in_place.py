@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from kernelgrad.autograd import records
 from kernelgrad.memory import shares_memory
 from kernelgrad.ops.pointwise import WRITERS, Writer
-from kernelgrad.ops.promotion import astype, promote
-from kernelgrad.tensor import Tensor, make_tensor
+from kernelgrad.ops.promotion import astype, known_scalars, promote
+from kernelgrad.tensor import FLOAT32, Tensor, make_tensor
 
 
 def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
@@ -34,13 +35,18 @@ def check_in_place(op: str, target: Tensor, recorded: bool) -> None:
 
 def _write(writer: Writer, name: str, x: Any, other: Any) -> bool:
     """Computes straight into x, unless the result would have another dtype or shape."""
-    same, y = promote(name, x, other._data if isinstance(other, Tensor) else other, writer.floating)
-    if same is not x or y.ndim > x.ndim:
-        return False
-    if y.shape != x.shape and any(
-        n not in (1, m) for n, m in zip(y.shape[::-1], x.shape[::-1], strict=False)
-    ):
-        return False
+    y = other._data if isinstance(other, Tensor) else other
+    if y.__class__ is float or y.__class__ is int:
+        y = known_scalars.get((x.dtype, y.__class__, y), y)
+    if x.dtype is not FLOAT32 or y.__class__ is not ndarray or y.dtype is not FLOAT32:
+        same, y = promote(name, x, y, writer.floating)
+        if same is not x:
+            return False
+    if y.shape and y.shape != x.shape:
+        if y.ndim > x.ndim:
+            return False
+        if any(n not in (1, m) for n, m in zip(y.shape[::-1], x.shape[::-1], strict=False)):
+            return False
     writer.ufunc(x, y, out=x)
     return True
 

@@ -59,14 +59,18 @@ def getitem(a: Any, key: Any) -> Any:
     if not isinstance(a, Tensor):
         return np.asarray(a[_raw_key(key)])
     x = a._data
-    if not _is_basic(key):
+    basic = _is_basic(key)
+    if not basic:
         key = _raw_key(key)
+        basic = _is_basic(key)
     out = x[key]
-    if _is_basic(key):
+    if basic:
         if out.__class__ is not ndarray:  # one element: a 0-d view instead of NumPy's scalar
             whole = (*key, ...) if isinstance(key, tuple) else (key, ...)
             out = x[whole]
         return record_view(out, _getitem_vjp, a, (x.shape, key))
+    if not records(a):
+        return make_tensor(out)
     return record(out, _getitem_vjp, (a,), (x.shape, _own_copy(key)))
 
 
@@ -143,7 +147,7 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
     if recorded and not _is_basic(key):
         key = _own_copy(key)
     raw = value._data if isinstance(value, Tensor) else _stored(value, a.dtype)
-    if not np.can_cast(raw.dtype, a.dtype, "same_kind"):
+    if raw.dtype is not a.dtype and not np.can_cast(raw.dtype, a.dtype, "same_kind"):
         raise TypeError(
             f"setitem: a value of {raw.dtype} cannot be stored in {a.dtype}; convert it "
             "with astype."

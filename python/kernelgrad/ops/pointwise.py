@@ -39,10 +39,16 @@ def large_unary(ufunc: np.ufunc) -> Callable[[Any], Any]:
     return forward
 
 
+def _joint_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """np.broadcast_shapes, which costs more than a small operation, where it is not simpler."""
+    if a == b or not b or (len(b) < len(a) and a[-len(b) :] == b):
+        return a
+    return b if not a else np.broadcast_shapes(a, b)
+
+
 def _large_binary(ufunc: Callable[..., Any], x: Any, y: Any) -> Any:
     if x.dtype is FLOAT32 or x.dtype is FLOAT64:
-        shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
-        return ufunc(x, y, out=kernels.empty(shape, x.dtype))
+        return ufunc(x, y, out=kernels.empty(_joint_shape(x.shape, y.shape), x.dtype))
     return ufunc(x, y)
 
 

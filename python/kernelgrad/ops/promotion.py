@@ -155,7 +155,11 @@ def promote(op: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
         a, b = weak_scalar(op, a, b)
     elif not _is_array(a):
         b, a = weak_scalar(op, b, a)
-    dtype = result_dtype(op, a.dtype, b.dtype)
+    dtype = a.dtype
+    if dtype is not b.dtype:
+        dtype = result_dtype(op, dtype, b.dtype)
+    else:
+        refuse_storage(op, dtype)
     if floating and dtype.kind in "biu":
         dtype = FLOAT32
     return cast(a, dtype), cast(b, dtype)

@@ -69,16 +69,28 @@ def permute_dims(a: Any, axes: Any) -> Any:
     return record_view(out, _permute_dims_vjp, a, (tuple([i % x.ndim for i in axes]),))
 
 
+def _transpose_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (transpose(grad_out),)
+
+
 def transpose(a: Any, axes: Any = None) -> Any:
     """The axes in reverse order, or in the order given (NumPy's name)."""
-    return permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else tuple(axes))
+    if axes is not None:
+        return permute_dims(a, axes)
+    x = _raw("transpose", a)
+    return record_view(x.T, _transpose_vjp, a) if isinstance(a, Tensor) else x.T
+
+
+def _matrix_transpose_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
+    return (matrix_transpose(grad_out),)
 
 
 def matrix_transpose(a: Any) -> Any:
     """The last two axes exchanged."""
     if a.ndim < 2:
         raise ValueError(f"matrix_transpose: x has {a.ndim} axes; need at least 2.")
-    return swapaxes(a, -1, -2)
+    x = _raw("matrix_transpose", a)
+    return record_view(x.mT, _matrix_transpose_vjp, a) if isinstance(a, Tensor) else x.mT
 
 
 @names_its_errors
