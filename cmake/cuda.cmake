@@ -3,6 +3,7 @@
 set(kernelgrad_cuda_sources
   ${CMAKE_SOURCE_DIR}/csrc/cuda/elementwise.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/matmul.cu
+  ${CMAKE_SOURCE_DIR}/csrc/cuda/softmax.cu
 )
 # FMA is written out here as on the CPU: results are the same bits on every architecture.
 set(kernelgrad_cuda_flags -std=c++20 -fmad=false)

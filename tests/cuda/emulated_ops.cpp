@@ -97,6 +97,15 @@ void matmul(const TensorView& a, const TensorView& b, const TensorView* bias, Ac
   cuda::matmul(In(a), In(b), OptionalIn(bias), activation, Out(out), on_device);
 }
 
+void softmax(SoftmaxForm form, const TensorView& x, int axis, const TensorView& out) {
+  cuda::softmax(form, In(x), axis, Out(out));
+}
+
+void softmax_grad(SoftmaxForm form, const TensorView& grad_out, const TensorView& y, int axis,
+                  const TensorView& out) {
+  cuda::softmax_grad(form, In(grad_out), In(y), axis, Out(out));
+}
+
 void run_faulty_kernel(const std::string& fault, const float* x, float* out, std::int64_t size) {
   const TensorView host_x{const_cast<float*>(x), DType::f32, {}, 1, {size}, {1}};
   const TensorView host_out{out, DType::f32, {}, 1, {size}, {1}};

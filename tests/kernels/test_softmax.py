@@ -74,7 +74,7 @@ def check_gradients(x: Array, grad_out: Array, axis: int) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_softmax_bound(shape, isa, dtype, rng):
+def test_softmax_bound(shape, backend, dtype, rng):
     x = (4 * rng.standard_normal(shape)).astype(dtype)
     grad_out = rng.standard_normal(shape).astype(dtype)
     for axis in range(-len(shape), len(shape)):
@@ -83,7 +83,7 @@ def test_softmax_bound(shape, isa, dtype, rng):
 
 
 @given(x=arrays(shapes(min_dims=1, smallest=1), dtypes(), scale=30), data=st.data())
-def test_softmax_of_any_layout(isa, x, data):
+def test_softmax_of_any_layout(backend, x, data):
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
     check(x, axis)
     check_gradients(x, np.flip(x), axis)
@@ -93,7 +93,7 @@ def test_softmax_of_any_layout(isa, x, data):
     x=arrays(shapes(min_dims=1, max_dims=3, smallest=1), dtypes(), layout="contiguous", scale=50),
     shift=st.integers(-1000, 1000),
 )
-def test_softmax_shift_invariance(x, shift):
+def test_softmax_shift_invariance(backend, x, shift):
     """Bit for bit, where the shift itself is exact."""
     x = np.round(x)
     for function in (kernels.softmax, kernels.log_softmax):
@@ -101,7 +101,7 @@ def test_softmax_shift_invariance(x, shift):
 
 
 @given(x=arrays(shapes(min_dims=2, max_dims=3, smallest=1), dtypes(), layout="contiguous"))
-def test_softmax_axes_agree(x):
+def test_softmax_axes_agree(backend, x):
     """Along an inner axis (columns) and along the last (rows) it is one function."""
     eps = np.finfo(x.dtype).eps
     columns = kernels.softmax(x, 0)
@@ -110,7 +110,7 @@ def test_softmax_axes_agree(x):
 
 
 @given(x=arrays(shapes(min_dims=1, smallest=1), dtypes(), layout="contiguous"))
-def test_softmax_gradient_sums_to_zero(x):
+def test_softmax_gradient_sums_to_zero(backend, x):
     info, n = np.finfo(x.dtype), x.shape[-1]
     g = np.flip(x)
     for name in ("softmax", "log_softmax"):
@@ -124,7 +124,7 @@ def test_softmax_gradient_sums_to_zero(x):
 
 @pytest.mark.parametrize("n", [3, 40])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_softmax_extreme_logits(isa, dtype, n, axis):
+def test_softmax_extreme_logits(backend, dtype, n, axis):
     """As PyTorch: -inf has probability 0, a slice of -inf only, or with NaN or inf, is NaN."""
     inf, nan = np.inf, np.nan
     slices = [
@@ -166,7 +166,7 @@ def test_softmax_same_bits_at_any_thread_count(shape, axis, threads, dtype):
 _first_bits: dict[Any, bytes] = {}
 
 
-def test_softmax_of_nothing(dtype):
+def test_softmax_of_nothing(backend, dtype):
     for shape in ((0,), (0, 3), (3, 0), (2, 0, 3)):
         x = np.zeros(shape, dtype)
         for axis in range(len(shape)):
@@ -174,7 +174,7 @@ def test_softmax_of_nothing(dtype):
             assert kernels.log_softmax_grad(x, x, axis).shape == shape
 
 
-def test_softmax_of_a_scalar(dtype):
+def test_softmax_of_a_scalar(backend, dtype):
     x = np.array(3, dtype)
     assert kernels.softmax(x) == 1
     assert kernels.log_softmax(x, 0) == 0
