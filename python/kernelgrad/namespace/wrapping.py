@@ -10,6 +10,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from kernelgrad.creation import asarray
+from kernelgrad.namespace.descriptions import described
 from kernelgrad.tensor import Tensor
 
 P = ParamSpec("P")
@@ -25,6 +26,7 @@ def of_one(function: Callable[P, Any]) -> Callable[P, Tensor]:
     def public(x: Any, *args: Any, **options: Any) -> Any:
         return call(x if isinstance(x, Tensor) else asarray(x), *args, **options)
 
+    public.__doc__ = function.__doc__ or described(function.__name__)
     return public  # type: ignore[return-value]
 
 
@@ -47,6 +49,7 @@ def of_two(function: Callable[P, Any]) -> Callable[P, Tensor]:
             x1, x2 = operands(x1, x2)
         return call(x1, x2, *args, **options)
 
+    public.__doc__ = function.__doc__ or described(function.__name__)
     return public  # type: ignore[return-value]
 
 
@@ -58,4 +61,5 @@ def of_several(function: Callable[P, Any]) -> Callable[P, Tensor]:
     def public(arrays: Any, *args: Any, **options: Any) -> Any:
         return call([asarray(a) for a in arrays], *args, **options)
 
+    public.__doc__ = function.__doc__ or described(function.__name__)
     return public  # type: ignore[return-value]

@@ -83,8 +83,8 @@ def cholesky(x: Any, upper: bool = False) -> Any:
 class QR(NamedTuple):
     """What qr gives."""
 
-    Q: Any
-    R: Any
+    Q: Tensor
+    R: Tensor
 
 
 @saves(0)
@@ -136,8 +136,8 @@ def _refuse_gradient(op: str, x: Any, reason: str) -> None:
 class Eigen(NamedTuple):
     """What eigh and eig give."""
 
-    eigenvalues: Any
-    eigenvectors: Any
+    eigenvalues: Tensor
+    eigenvectors: Tensor
 
 
 @saves(0)
@@ -206,9 +206,9 @@ def eigvals(x: Any) -> Any:
 class SVD(NamedTuple):
     """What svd gives."""
 
-    U: Any
-    S: Any
-    Vh: Any
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
 
 
 @saves(0)

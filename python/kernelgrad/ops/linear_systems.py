@@ -122,8 +122,8 @@ def det(x: Any) -> Any:
 class Slogdet(NamedTuple):
     """What slogdet gives."""
 
-    sign: Any
-    logabsdet: Any
+    sign: Tensor
+    logabsdet: Tensor
 
 
 @saves(0)
@@ -138,6 +138,8 @@ def slogdet(x: Any) -> Slogdet:
     Shapes: (..., n, n) -> two of (...). Gradient: of logabsdet, inv(x)^T; the sign has none.
     """
     x, values = matrices("slogdet", x, square=True)
+    sign: Any
+    logarithm: Any
     sign, logarithm = map(np.asarray, np.linalg.slogdet(values))
     if not isinstance(x, Tensor):
         return Slogdet(sign, logarithm)
@@ -181,7 +183,7 @@ def matrix_power(x: Any, n: int) -> Any:
     x, values = matrices("matrix_power", x, square=True)
     if n < 0:
         x, n = inv(x), -n
-    result = np.broadcast_to(np.eye(values.shape[-1], dtype=values.dtype), values.shape).copy()
+    result: Any = np.broadcast_to(np.eye(values.shape[-1], dtype=values.dtype), values.shape).copy()
     if isinstance(x, Tensor):
         result = make_tensor(result)
     while n:

@@ -95,6 +95,7 @@ def matrix_transpose(a: Any) -> Any:
 
 @names_its_errors
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged, as a view."""
     axes = list(range(a.ndim))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return permute_dims(a, tuple(axes))
