@@ -3,6 +3,7 @@
 set(kernelgrad_cuda_sources
   ${CMAKE_SOURCE_DIR}/csrc/cuda/elementwise.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/matmul.cu
+  ${CMAKE_SOURCE_DIR}/csrc/cuda/optimizer.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/softmax.cu
 )
 # FMA is written out here as on the CPU: results are the same bits on every architecture.
@@ -33,6 +34,7 @@ if(build_cuda)
   endif()
   enable_language(CUDA)
   add_library(kernelgrad_cuda STATIC ${kernelgrad_cuda_sources})
+  target_link_libraries(kernelgrad_cuda PRIVATE $<LINK_ONLY:kernelgrad_common>)
   target_compile_options(kernelgrad_cuda PRIVATE ${kernelgrad_cuda_flags})
   target_include_directories(kernelgrad_cuda PRIVATE csrc)
   target_compile_definitions(kernelgrad_cuda PRIVATE KERNELGRAD_BACKEND=cuda)

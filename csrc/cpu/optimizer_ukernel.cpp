@@ -2,12 +2,13 @@
 // Layout     n elements each, any alignment.
 // Edges      n >= 0; tails are masked.
 // Resources  registers only.
-// Rounding   PyTorch's order of operations, with FMA where its scalar products join a sum.
+// Rounding   math/optimizer.h.
 // Tried      -
 // Source     Kingma and Ba, arXiv:1412.6980; Loshchilov and Hutter, arXiv:1711.05101 (decoupled decay).
 #include "cpu/optimizer_ukernel.h"
 
 #include "cpu/simd.h"
+#include "math/optimizer.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
@@ -31,15 +32,15 @@ template <class T>
 void sgd(const SgdScalars<T>& scalars, std::int64_t n, T* param, const T* grad, T* momentum) {
   const SgdScalars<T> s = scalars;  // a copy, which the stores cannot alias
   for_each_vector<T>(n, [&](auto&& read, auto&& write) KERNELGRAD_LAMBDA_INLINE {
-    const Vec<T> p = read(param);
-    Vec<T> g = fma(broadcast(s.weight_decay), p, read(grad) * s.sign);
-    if (momentum != nullptr) {
-      Vec<T> m = g;
-      if (!s.first_step) m = fma(broadcast(s.gradient_share), g, read(momentum) * s.momentum);
+    Vec<T> p = read(param);
+    if (momentum == nullptr) {
+      sgd_update<T>(s, read(grad), p, nullptr);
+    } else {
+      Vec<T> m = read(momentum);
+      sgd_update<T>(s, read(grad), p, &m);
       write(momentum, m);
-      g = s.nesterov ? fma(broadcast(s.momentum), m, g) : m;
     }
-    write(param, fma(broadcast(-s.lr), g, p));
+    write(param, p);
   });
 }
 
@@ -48,21 +49,11 @@ void adam(const AdamScalars<T>& scalars, std::int64_t n, T* param, const T* grad
           T* square) {
   const AdamScalars<T> s = scalars;
   for_each_vector<T>(n, [&](auto&& read, auto&& write) KERNELGRAD_LAMBDA_INLINE {
-    Vec<T> p = read(param), g = read(grad) * s.sign;
-    if (s.decoupled) {
-      p = p * s.decay;
-    } else {
-      g = fma(broadcast(s.decay), p, g);
-    }
-    // Between the two by the form that is exact at the nearer end.
-    const Vec<T> old = read(average);
-    const Vec<T> m = s.one_minus_beta1 < T(0.5) ? fma(broadcast(s.one_minus_beta1), g - old, old)
-                                                : fma(broadcast(-s.beta1), g - old, g);
-    const Vec<T> v = fma(g * s.one_minus_beta2, g, read(square) * s.beta2);
+    Vec<T> p = read(param), m = read(average), v = read(square);
+    adam_update<T>(s, read(grad), p, m, v);
     write(average, m);
     write(square, v);
-    const Vec<T> denominator = square_root(v) / s.sqrt_correction2 + s.eps;
-    write(param, fma(broadcast(-s.step_size), m / denominator, p));
+    write(param, p);
   });
 }
 

@@ -3,26 +3,10 @@
 
 #include <cstdint>
 
+#include "common/optimizer_scalars.h"
 #include "cpu/isa_levels.h"
 
 namespace kernelgrad::cpu {
-
-// Scalars of one step, already rounded to the parameters' type.
-template <class T>
-struct SgdScalars {
-  T lr, momentum, gradient_share, weight_decay;  // gradient_share is 1 - dampening
-  T sign;                                        // -1 to maximise
-  bool nesterov, first_step;
-};
-
-template <class T>
-struct AdamScalars {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2;
-  T step_size, sqrt_correction2, eps;
-  T decay;  // decoupled: the factor of the parameter; else what of it joins the gradient
-  T sign;
-  bool decoupled;
-};
 
 template <class T>
 struct OptimizerFunctions {

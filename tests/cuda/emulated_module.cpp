@@ -21,5 +21,6 @@ PYBIND11_MODULE(_emulated, m) {
       pybind11::arg("fault"), pybind11::arg("x"), "3 x[i ^ 33], by faulty_kernels.cu.");
   kernelgrad::bindings::bind_elementwise(m);
   kernelgrad::bindings::bind_matmul(m);
+  kernelgrad::bindings::bind_optimizer(m);
   kernelgrad::bindings::bind_softmax(m);
 }

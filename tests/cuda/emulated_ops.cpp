@@ -3,7 +3,9 @@
 #include "emulated_ops.h"
 
 #include <cstring>
+#include <list>
 #include <optional>
+#include <vector>
 
 #include "emulator/memory.h"
 #include "faulty_kernels.h"
@@ -31,6 +33,7 @@ Reach reach_of(const TensorView& x) {
 class OnDevice {
  public:
   operator const TensorView&() const { return view_; }
+  void* data() const { return view_.ptr; }
 
  protected:
   OnDevice(const TensorView& host, Reach reach)
@@ -53,6 +56,12 @@ struct In : OnDevice {
   }
 };
 
+// Changed in place.
+struct InOut : In {
+  using In::In;
+  ~InOut() { std::memcpy(first_, memory_.begin(), memory_.bytes()); }
+};
+
 // Starts as NaN. Contiguous: only the sizes matter.
 struct Out : OnDevice {
   explicit Out(const TensorView& host) : OnDevice(host, {0, host.size()}) {}
@@ -66,6 +75,24 @@ struct OptionalIn {
   }
   operator const TensorView*() const { return in ? &static_cast<const TensorView&>(*in) : nullptr; }
   std::optional<In> in;
+};
+
+// The parameters of an optimizer step and all that belongs to them.
+class SlotsOnDevice {
+ public:
+  explicit SlotsOnDevice(std::span<const ParameterSlot> host) : slots_(host.begin(), host.end()) {
+    for (ParameterSlot& slot : slots_) {
+      for (void** p : {&slot.param, &slot.grad, &slot.state[0], &slot.state[1]}) {
+        if (*p == nullptr) continue;
+        *p = arrays_.emplace_back(TensorView{*p, slot.dtype, {}, 1, {slot.size}, {1}}).data();
+      }
+    }
+  }
+  operator std::span<const ParameterSlot>() const { return slots_; }
+
+ private:
+  std::vector<ParameterSlot> slots_;
+  std::list<InOut> arrays_;
 };
 
 struct DeviceWorkspace : Workspace {
@@ -106,14 +133,21 @@ void softmax_grad(SoftmaxForm form, const TensorView& grad_out, const TensorView
   cuda::softmax_grad(form, In(grad_out), In(y), axis, Out(out));
 }
 
+void sgd_step(std::span<const ParameterSlot> slots, const SgdOptions& options) {
+  cuda::sgd_step(SlotsOnDevice(slots), options);
+}
+
+void adam_step(std::span<const ParameterSlot> slots, const AdamOptions& options) {
+  cuda::adam_step(SlotsOnDevice(slots), options);
+}
+
 void run_faulty_kernel(const std::string& fault, const float* x, float* out, std::int64_t size) {
   const TensorView host_x{const_cast<float*>(x), DType::f32, {}, 1, {size}, {1}};
   const TensorView host_out{out, DType::f32, {}, 1, {size}, {1}};
   const In device_x(host_x);
   const Out device_out(host_out);
-  cuda::run_faulty_kernel(fault, static_cast<const TensorView&>(device_x).data<float>(),
-                          static_cast<const TensorView&>(device_out).data<float>(),
-                          static_cast<int>(size / 64));
+  cuda::run_faulty_kernel(fault, static_cast<const float*>(device_x.data()),
+                          static_cast<float*>(device_out.data()), static_cast<int>(size / 64));
 }
 
 }  // namespace kernelgrad::emulated

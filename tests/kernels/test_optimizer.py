@@ -57,7 +57,7 @@ def wide(x: Array) -> Array:
     ],
     ids=str,
 )
-def test_sgd_step(isa, dtype, rng, options):
+def test_sgd_step(backend, dtype, rng, options):
     options = SGD | options
     params, grads, buffers = (draw(rng, dtype) for _ in range(3))
     if options["first_step"]:
@@ -93,7 +93,7 @@ def test_sgd_step(isa, dtype, rng, options):
     ],
     ids=str,
 )
-def test_adam_step(isa, dtype, rng, options):
+def test_adam_step(backend, dtype, rng, options):
     options = ADAM | options
     params, grads, averages, squares = (draw(rng, dtype) for _ in range(4))
     squares = [np.asarray(np.square(square)) for square in squares]
