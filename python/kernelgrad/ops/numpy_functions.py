@@ -130,8 +130,6 @@ _STATISTICS: dict[Any, Function] = {
     np.nanmean: composed.nanmean,
     np.cumsum: _running(scan.cumulative_sum),
     np.cumprod: _running(scan.cumulative_prod),
-    np.cumulative_sum: scan.cumulative_sum,
-    np.cumulative_prod: scan.cumulative_prod,
     np.diff: scan.diff,
     np.trapezoid: composed.trapezoid,
 }
@@ -145,7 +143,6 @@ _ELEMENTS: dict[Any, Function] = {
     np.real: complex.real,
     np.imag: complex.imag,
     np.nan_to_num: composed.nan_to_num,
-    np.astype: astype,
     np.copy: lambda a: a.clone(),
     np.zeros_like: _like(creation.zeros_like),
     np.ones_like: _like(creation.ones_like),
@@ -178,7 +175,6 @@ _SHAPES: dict[Any, Function] = {
     np.vsplit: composed.split_along(0),
     np.hsplit: composed.split_along(1),
     np.dsplit: composed.split_along(2),
-    np.unstack: joining.unstack,
     np.pad: composed.pad,
     np.reshape: shape.reshape,
     np.ravel: shape.flatten,
@@ -252,7 +248,15 @@ _QUESTIONS: dict[Any, Function] = {
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
 }
 
+_SINCE_NUMPY_2_1: dict[str, Function] = {
+    "astype": astype,
+    "cumulative_prod": scan.cumulative_prod,
+    "cumulative_sum": scan.cumulative_sum,
+    "unstack": joining.unstack,
+}
+
 FUNCTIONS: dict[Any, Function] = {
+    **{getattr(np, name): op for name, op in _SINCE_NUMPY_2_1.items() if hasattr(np, name)},
     **_STATISTICS,
     **_ELEMENTS,
     **_SHAPES,

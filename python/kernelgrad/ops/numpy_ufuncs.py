@@ -118,9 +118,13 @@ UFUNCS: dict[np.ufunc, Function] = {
     np.divmod: lambda a, b: (arithmetic.floor_divide(a, b), arithmetic.remainder(a, b)),
     np.modf: lambda a: (arithmetic.subtract(a, arithmetic.trunc(a)), arithmetic.trunc(a)),
     np.vecdot: vecdot,
-    np.matvec: lambda a, b: shape.squeeze(matmul(a, shape.expand_dims(b, -1)), -1),
-    np.vecmat: lambda a, b: shape.squeeze(matmul(shape.expand_dims(a, -2), b), -2),
 }
+
+_SINCE_NUMPY_2_2: dict[str, Function] = {
+    "matvec": lambda a, b: shape.squeeze(matmul(a, shape.expand_dims(b, -1)), -1),
+    "vecmat": lambda a, b: shape.squeeze(matmul(shape.expand_dims(a, -2), b), -2),
+}
+UFUNCS.update({getattr(np, name): op for name, op in _SINCE_NUMPY_2_2.items() if hasattr(np, name)})
 
 REDUCTIONS: dict[np.ufunc, Function] = {
     np.add: reduction.sum,
