@@ -117,6 +117,9 @@ def test_complex_numbers_work_without_gradients():
     assert (kg.real(z).dtype, kg.imag(z).tolist()) == (kg.float32, [2.0, -1.0])
     assert np.allclose(kg.exp(z), np.exp(z.numpy()))
     assert kg.vecdot(z, z).item() == 15
+    for imaginary in (2.0, -2.0):  # whose sine of the double has the other sign
+        saturated = kg.tanh(kg.asarray(complex(float("inf"), imaginary)))
+        assert np.signbit(saturated.numpy().imag) == (imaginary < 0)
     with pytest.raises(TypeError, match="atan2: complex64 has no atan2"):
         kg.atan2(z, z)
     with pytest.raises(TypeError, match="floor: complex64 has no floor; convert it"):

@@ -114,9 +114,18 @@ def _expm1(x: Any) -> Any:
     return out
 
 
+def _tanh(x: Any) -> Any:
+    """np.tanh, but at infinities with the imaginary part's sign, as the standard has it."""
+    out = np.asarray(np.tanh(x))
+    if x.dtype.kind == "c":
+        saturated = np.isinf(x.real) & np.isfinite(x.imag)
+        out.imag[saturated] = np.copysign(0.0, x.imag[saturated])
+    return out
+
+
 exp = unary("exp", np.exp, _exp_vjp, keep="output", kernel=kernels.exp)
 log = unary("log", np.log, _log_vjp, keep="input", kernel=kernels.log)
-tanh = unary("tanh", np.tanh, _tanh_vjp, keep="output", kernel=kernels.tanh)
+tanh = unary("tanh", _tanh, _tanh_vjp, keep="output", kernel=kernels.tanh)
 expm1 = unary("expm1", _expm1, _expm1_vjp, keep="output", kernel=large_unary(np.expm1))
 exp2 = unary("exp2", np.exp2, _exp2_vjp, keep="output")
 cbrt = unary("cbrt", np.cbrt, _cbrt_vjp, keep="output")
