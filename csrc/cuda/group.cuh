@@ -8,7 +8,7 @@
 namespace kernelgrad::cuda {
 
 constexpr int kGroupThreads = 256;
-constexpr std::int64_t kMaxGroupBlocks = 65536;
+constexpr std::int64_t kMaxGroupBlocks = 1024;  // fills a GPU; each takes several rows if need be
 constexpr int kChunk = 64;  // terms that a thread adds up before they join its sum
 
 template <int kSize>

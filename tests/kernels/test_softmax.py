@@ -82,6 +82,11 @@ def test_softmax_bound(shape, backend, dtype, rng):
         check_gradients(x, grad_out, axis)
 
 
+def test_softmax_of_more_long_rows_than_blocks(backend, rng):
+    """A CUDA block that takes a second row uses the shared memory of the first again."""
+    check(rng.standard_normal((1030, 1025)).astype(np.float32), 1)
+
+
 @given(x=arrays(shapes(min_dims=1, smallest=1), dtypes(), scale=30), data=st.data())
 def test_softmax_of_any_layout(backend, x, data):
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
