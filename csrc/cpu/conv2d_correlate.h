@@ -30,6 +30,11 @@ struct Correlation {
   std::int64_t taps() const { return h.taps * w.taps; }
   std::int64_t depth() const { return channels * taps(); }
   std::int64_t positions() const { return h.outputs * w.outputs; }
+  // Whether a filter's values lie in the order of channels and taps.
+  bool filter_is_in_order() const {
+    return h.filter_step == 1 && w.filter_step == 1 && filter_channel == taps() &&
+           filter_width == w.taps;
+  }
   // Whether an image's results lie one after another in `out`.
   bool out_is_dense() const {
     return h.out_stride == 1 && w.out_stride == 1 && out_width == w.outputs;

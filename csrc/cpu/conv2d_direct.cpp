@@ -1,5 +1,5 @@
-// Correlation with one or two result channels in a group (depthwise filters and their gradients,
-// single-channel results): each line of results straight from a padded copy of the image.
+// Correlation with up to four result channels in a group (depthwise filters and their gradients, the
+// gradient of an image): each line of results straight from a padded copy of the image.
 #include "common/scratch_slots.h"
 #include "cpu/conv2d_filters.h"
 #include "cpu/kernel_table.h"
@@ -66,10 +66,8 @@ class DirectTask {
     const Range lines{chunk * plan_.lines, std::min(c_.h.outputs, (chunk + 1) * plan_.lines)};
     const std::int64_t plane = c_.h.size * c_.w.size;
     const T* from = c_.image + (image * c_.groups + group) * c_.channels * plane;
-    for (std::int64_t i = 0; i < c_.channels; ++i) {
-      copy_padded(kernels_, c_.h, c_.w, row_, from + i * plane, lines.begin * c_.h.stride,
-                  c_.h.span(lines.end - lines.begin), copy_ + i * plan_.copy_lines * row_.pitch);
-    }
+    copy_padded(kernels_, c_.h, c_.w, row_, c_.channels, from, lines.begin * c_.h.stride,
+                c_.h.span(lines.end - lines.begin), copy_, plan_.copy_lines * row_.pitch);
     T* out = c_.out + (image * c_.groups + group) * c_.rows * c_.out_plane;
     for (std::int64_t y = lines.begin; y < lines.end; ++y) {
       compute_line(group, copy_ + (y - lines.begin) * c_.h.stride * row_.pitch,

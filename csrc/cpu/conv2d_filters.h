@@ -4,6 +4,7 @@
 #include "common/allocator.h"
 #include "common/thread_pool.h"
 #include "cpu/conv2d_correlate.h"
+#include "cpu/kernel_table.h"
 
 namespace kernelgrad::cpu {
 
@@ -18,31 +19,50 @@ std::size_t packed_filters_bytes(const Correlation<T>& c, std::int64_t height) {
   return (static_cast<std::size_t>(values) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Panels of `height` rows of a group: for each (channel, tap) the rows' values side by side. The
-// places past the last row are not written.
+// rows x depth values of a group from row `first` on, as panels of `height` rows: for each (channel,
+// tap) the rows' values side by side. The places past the last row are not written.
 template <class T>
-void pack_filters(const Correlation<T>& c, std::int64_t height, T* panels) {
-  constexpr std::int64_t kTaskValues = 1 << 14;
-  const std::int64_t of_group = ceil_quotient(c.rows, height), count = c.groups * of_group;
-  const std::int64_t tasks = std::clamp<std::int64_t>(count * height * c.depth() / kTaskValues,
-                                                      std::min<std::int64_t>(count, 1), count);
-  const auto pack_panel = [&](std::int64_t panel) {
-    const std::int64_t first = panel % of_group * height, rows = std::min(height, c.rows - first);
-    const T* from = c.filter + panel / of_group * c.filter_group + first * c.filter_row;
-    T* to = panels + panel * height * c.depth();
+void pack_filter_rows(const Correlation<T>& c, const T* filter, Range rows, std::int64_t height,
+                      T* panels) {
+  for (std::int64_t first = rows.begin; first < rows.end; first += height) {
+    const std::int64_t count = std::min(height, rows.end - first);
+    const T* from = filter + first * c.filter_row;
+    T* to = panels + first * c.depth();
     for (std::int64_t i = 0; i < c.channels; ++i, from += c.filter_channel) {
       for (std::int64_t y = 0; y < c.h.taps; ++y) {
         const T* line = from + (c.h.filter_first + y * c.h.filter_step) * c.filter_width;
         for (std::int64_t x = 0; x < c.w.taps; ++x, to += height) {
           const T* value = line + c.w.filter_first + x * c.w.filter_step;
-          for (std::int64_t r = 0; r < rows; ++r) to[r] = value[r * c.filter_row];
+          for (std::int64_t r = 0; r < count; ++r) to[r] = value[r * c.filter_row];
         }
       }
     }
-  };
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range some = split_range(count, tasks, task);
-    for (std::int64_t panel = some.begin; panel < some.end; ++panel) pack_panel(panel);
+  }
+}
+
+// Packs the filters of all groups.
+template <class T>
+void pack_filters(const Correlation<T>& c, std::int64_t height, T* panels) {
+  constexpr std::int64_t kTaskValues = 1 << 14;
+  const GemmKernels<T>& gemm = kernel_table().gemm.of<T>();
+  // Filters as a matrix with one stride along the depth are packed as matmul packs its operands.
+  const bool is_matrix = height == gemm.mr && (c.taps() == 1 || c.filter_is_in_order());
+  const std::int64_t of_group = ceil_quotient(c.rows, height);
+  const std::int64_t tasks =
+      std::clamp<std::int64_t>(c.rows * c.depth() / kTaskValues, 1, of_group);
+  parallel_for(c.groups * tasks, [&](std::int64_t task) {
+    const std::int64_t group = task / tasks;
+    const Range some = split_range(of_group, tasks, task % tasks);
+    const Range rows{some.begin * height, std::min(c.rows, some.end * height)};
+    const T* filter = c.filter + group * c.filter_group;
+    T* to = panels + group * packed_filters_of_group(c, height);
+    if (is_matrix) {
+      const std::int64_t tap = c.h.filter_first * c.filter_width + c.w.filter_first;
+      gemm.pack_a(rows.end - rows.begin, c.depth(), filter + tap + rows.begin * c.filter_row,
+                  c.filter_row, c.taps() == 1 ? c.filter_channel : 1, to + rows.begin * c.depth());
+    } else {
+      pack_filter_rows(c, filter, rows, height, to);
+    }
   });
 }
 

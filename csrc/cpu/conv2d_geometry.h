@@ -81,29 +81,34 @@ struct PaddedRow {
   }
 };
 
-// Copies the grid's rows [first, first + rows) of one channel, zero outside the image.
+// Copies the grid's rows [first, first + height) of some channels, zero outside the image.
 template <class T>
 void copy_padded(const Conv2dKernels<T>& kernels, const ConvAxis& h, const ConvAxis& w,
-                 const PaddedRow& row, const T* channel, std::int64_t first, std::int64_t rows,
-                 T* out) {
+                 const PaddedRow& row, std::int64_t channels, const T* image, std::int64_t first,
+                 std::int64_t height, T* out, std::int64_t out_channel) {
   // How many of `count` positions start, start + step, ... are below `position`.
   const auto below = [](std::int64_t position, std::int64_t start, std::int64_t step,
                         std::int64_t count) {
     return position <= start ? 0 : std::min(count, ceil_quotient(position - start, step));
   };
+  Conv2dCopy<T> copy{};
+  copy.planes = channels, copy.from_plane = h.size * w.size, copy.to_plane = out_channel;
   const std::int64_t first_y = h.first + first * h.grid;
-  const std::int64_t begin = below(0, first_y, h.grid, rows);
-  const std::int64_t end = below(h.size, first_y, h.grid, rows);
-  std::fill_n(out, begin * row.pitch, T(0));
+  copy.height = height;
+  copy.above = below(0, first_y, h.grid, height);
+  copy.rows = below(h.size, first_y, h.grid, height) - copy.above;
+  copy.width = row.part;
+  copy.from_pitch = h.grid * w.size, copy.from_step = w.stride * w.grid;
+  copy.to_pitch = row.pitch;
   for (std::int64_t p = 0; p < row.parts; ++p) {
-    const std::int64_t first_x = w.first + p * w.grid, step = w.stride * w.grid;
-    const std::int64_t before = below(0, first_x, step, row.part);
-    const std::int64_t count = below(w.size, first_x, step, row.part) - before;
-    const T* from = channel + (first_y + begin * h.grid) * w.size + first_x + before * step;
-    kernels.copy_rows({end - begin, count, from, h.grid * w.size, step, before, row.part,
-                       out + begin * row.pitch + p * row.part, row.pitch});
+    const std::int64_t first_x = w.first + p * w.grid;
+    copy.before = below(0, first_x, copy.from_step, row.part);
+    copy.count = below(w.size, first_x, copy.from_step, row.part) - copy.before;
+    copy.from =
+        image + (first_y + copy.above * h.grid) * w.size + first_x + copy.before * copy.from_step;
+    copy.to = out + p * row.part;
+    kernels.copy_planes(copy);
   }
-  std::fill_n(out + end * row.pitch, (rows - end) * row.pitch, T(0));
 }
 
 // Offsets of all taps from a result's first input in the padded copy.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kTasks = 32;              // enough to keep many cores busy
 constexpr std::int64_t kPositionsOfPart = 1024;  // below, adding the parts would show
+constexpr std::int64_t kRowsOfDots = 2;          // for them packing would not pay
 constexpr std::int64_t kPieceOfSum = 1 << 15;    // values that one task adds
 
 template <class T>
@@ -28,7 +29,7 @@ class GradWeightCall {
     g_.image = x.data<T>();
     g_.grad_out = grad_out.data<T>();
     if (is_empty()) return;
-    dots_ = g_.rows <= kConv2dDirectRows;
+    dots_ = g_.rows <= kRowsOfDots;
     plan_ = dots_ ? plan_grad_weight_dots(kernels_, g_) : plan_grad_weight_product(kernels_, g_);
     // Parts stay a small fraction of the activations.
     const std::int64_t activations = x.size() + grad_out.size();

@@ -51,8 +51,8 @@ void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
     for (std::int64_t c = begin; c < end; ++c) {
       const T* channel =
           g.image + ((image * g.groups + group) * g.channels + c) * g.h.size * g.w.size;
-      copy_padded(kernels, g.h, g.w, row, channel, lines.begin * g.h.stride,
-                  g.h.span(lines.end - lines.begin), copy);
+      copy_padded(kernels, g.h, g.w, row, 1, channel, lines.begin * g.h.stride,
+                  g.h.span(lines.end - lines.begin), copy, 0);
       for (std::int64_t m = group * g.rows; m < (group + 1) * g.rows; ++m) {
         const T* grad = g.grad_out + (image * g.groups * g.rows + m) * g.positions() +
                         lines.begin * g.w.outputs;

@@ -2,8 +2,9 @@
 // pairs, depth is the positions of all images.
 //
 // A task owns some columns of one group. For one chunk of positions at a time it copies the lines of
-// the image that these columns need, packs them transposed (nr columns side by side, position after
-// position), and adds the chunk's product to the gradient; grad_out is read in place.
+// the image that these columns need (none where the image needs no padding), packs them transposed
+// (nr columns side by side, position after position), and adds the chunk's product to the gradient;
+// grad_out is read in place.
 #include "common/allocator.h"
 #include "cpu/conv2d_grad_weight.h"
 
@@ -28,7 +29,8 @@ class ProductTask {
       : kernels_(kernels),
         g_(g),
         plan_(plan),
-        row_(g.w),
+        in_place_(g.w.stride == 1 && g.h.is_image() && g.w.is_image()),
+        row_(in_place_ ? PaddedRow::of_image(g.w) : PaddedRow(g.w)),
         group_(task / plan.tasks_of_group),
         columns_{task % plan.tasks_of_group * plan.columns, 0},
         grad_w_(grad_w),
@@ -37,7 +39,9 @@ class ProductTask {
         offsets_(reinterpret_cast<std::int64_t*>(scratch + plan.offsets)) {
     columns_.end = std::min(g.depth(), columns_.begin + plan.columns);
     first_channel_ = columns_.begin / g.taps();
-    channel_stride_ = plan.chunk.images * plan.copy_lines * row_.pitch;
+    const std::int64_t plane = g.h.size * g.w.size, lines = plan.copy_lines * row_.pitch;
+    image_stride_ = in_place_ ? g.groups * g.channels * plane : lines;
+    channel_stride_ = in_place_ ? plane : plan.chunk.images * lines;
     for (std::int64_t k = columns_.begin; k < columns_.end; ++k) {
       const std::int64_t tap = k % g.taps();
       offsets_[k - columns_.begin] = (k / g.taps() - first_channel_) * channel_stride_ +
@@ -47,8 +51,14 @@ class ProductTask {
   }
 
   void add_chunk(Range images, Range lines, bool first) {
-    copy_lines(images, lines);
-    pack(images, lines);
+    if (in_place_) {
+      pack(
+          channel(images.begin) + (g_.h.first + lines.begin * g_.h.stride) * g_.w.size + g_.w.first,
+          images, lines);
+    } else {
+      copy_lines(images, lines);
+      pack(copy_, images, lines);
+    }
     for (std::int64_t begin = 0; begin < g_.rows;) {
       const std::int64_t parts = ceil_quotient(g_.rows - begin, kRows);
       const std::int64_t count = ceil_quotient(g_.rows - begin, parts);
@@ -58,28 +68,34 @@ class ProductTask {
   }
 
  private:
+  // The task's first channel.
+  const T* channel(std::int64_t image) const {
+    return g_.image +
+           ((image * g_.groups + group_) * g_.channels + first_channel_) * g_.h.size * g_.w.size;
+  }
+
   void copy_lines(Range images, Range lines) {
-    const std::int64_t plane = g_.h.size * g_.w.size;
     const std::int64_t channels = (columns_.end - 1) / g_.taps() - first_channel_ + 1;
     for (std::int64_t n = images.begin; n < images.end; ++n) {
-      const T* from = g_.image + ((n * g_.groups + group_) * g_.channels + first_channel_) * plane;
-      T* to = copy_ + (n - images.begin) * plan_.copy_lines * row_.pitch;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        copy_padded(kernels_, g_.h, g_.w, row_, from + c * plane, lines.begin * g_.h.stride,
-                    g_.h.span(lines.end - lines.begin), to + c * channel_stride_);
-      }
+      copy_padded(kernels_, g_.h, g_.w, row_, channels, channel(n), lines.begin * g_.h.stride,
+                  g_.h.span(lines.end - lines.begin), copy_ + (n - images.begin) * image_stride_,
+                  channel_stride_);
     }
   }
 
-  void pack(Range images, Range lines) {
+  void pack(const T* image, Range images, Range lines) {
+    // Lines that follow each other without a gap are packed as one.
+    const bool adjacent = g_.h.stride == 1 && row_.pitch == g_.w.outputs;
+    const std::int64_t count = adjacent ? 1 : lines.end - lines.begin;
+    const std::int64_t length = (lines.end - lines.begin) / count * g_.w.outputs;
     T* panel = panels_;
     for (std::int64_t k = 0; k < columns_.end - columns_.begin; k += kernels_.nr) {
       const std::int64_t columns = std::min(kernels_.nr, columns_.end - columns_.begin - k);
       for (std::int64_t n = 0; n < images.end - images.begin; ++n) {
-        for (std::int64_t y = 0; y < lines.end - lines.begin; ++y) {
-          const T* line = copy_ + (n * plan_.copy_lines + y * g_.h.stride) * row_.pitch;
-          kernels_.pack_transposed(line, columns, offsets_ + k, g_.w.outputs, panel);
-          panel += g_.w.outputs * kernels_.nr;
+        for (std::int64_t y = 0; y < count; ++y) {
+          const T* line = image + n * image_stride_ + y * g_.h.stride * row_.pitch;
+          kernels_.pack_transposed(line, columns, offsets_ + k, length, panel);
+          panel += length * kernels_.nr;
         }
       }
     }
@@ -116,12 +132,13 @@ class ProductTask {
   const Conv2dKernels<T>& kernels_;
   const GradWeight<T>& g_;
   const GradWeightPlan& plan_;
+  const bool in_place_;
   const PaddedRow row_;
   const std::int64_t group_;
   Range columns_;
   T *grad_w_, *copy_, *panels_;
   std::int64_t* offsets_;
-  std::int64_t first_channel_, channel_stride_;
+  std::int64_t first_channel_, image_stride_, channel_stride_;
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Packing of image panels for conv2d_ukernel.cpp.
-// Computes   copy_rows: rows with zeros around; pack_panel: columns are pixels, rows are
+// Computes   copy_planes: planes with zeros around; pack_panel: columns are pixels, rows are
 //            (channel, tap); pack_transposed: the reverse.
-// Layout     conv2d_ukernel.h. The image is a padded copy, so that no read needs a bounds check.
+// Layout     conv2d_ukernel.h. Panels come from a padded copy, or from an image that needs no padding,
+//            so that pack_panel's reads need no bounds check.
 // Edges      whole vectors are moved: what they write past a run's end is overwritten by the next
 //            run, row or panel.
 // Resources  registers only.
@@ -42,30 +43,54 @@ KERNELGRAD_INLINE Vec<T> load_spaced(const T* from) {
 
 // The last vector of a row may overlap the one before.
 template <class T, int STEP>
-void copy_vectors(const Conv2dRows<T>& rows, const T* from, T* to) {
+KERNELGRAD_INLINE void copy_vectors(const T* from, std::int64_t count, T* to) {
   constexpr int L = kLanes<T>;
-  for (std::int64_t i = 0; i + L < rows.count; i += L) {
+  for (std::int64_t i = 0; i + L < count; i += L) {
     store(to + i, load_spaced<T, STEP>(from + i * STEP));
   }
-  const std::int64_t last = rows.count - L;
-  store(to + last, load_spaced<T, STEP>(from + last * STEP));
+  store(to + count - L, load_spaced<T, STEP>(from + (count - L) * STEP));
+}
+
+// Zeros at [begin, end) of a row, in whole vectors that may cover more of the row.
+template <class T>
+KERNELGRAD_INLINE void clear(T* row, std::int64_t width, std::int64_t begin, std::int64_t end) {
+  constexpr int L = kLanes<T>;
+  if (width < L) {
+    for (std::int64_t i = begin; i < end; ++i) row[i] = T(0);
+    return;
+  }
+  for (std::int64_t i = begin; i < end; i += L) {
+    store(row + (i < width - L ? i : width - L), Vec<T>{});
+  }
 }
 
 template <class T>
-void copy_rows(const Conv2dRows<T>& rows) {
-  const T* from = rows.from;
-  T* to = rows.to;
-  for (std::int64_t r = 0; r < rows.rows; ++r, from += rows.from_pitch, to += rows.pitch) {
-    for (std::int64_t i = 0; i < rows.before; ++i) to[i] = T(0);
-    T* const middle = to + rows.before;
-    if (rows.count >= kLanes<T> && rows.from_step == 1) {
-      copy_vectors<T, 1>(rows, from, middle);
-    } else if (rows.count >= kLanes<T> && rows.from_step == 2) {
-      copy_vectors<T, 2>(rows, from, middle);
-    } else {
-      for (std::int64_t i = 0; i < rows.count; ++i) middle[i] = from[i * rows.from_step];
+KERNELGRAD_INLINE void copy_row(const Conv2dCopy<T>& copy, const T* from, T* to) {
+  clear(to, copy.width, 0, copy.before);
+  clear(to, copy.width, copy.before + copy.count, copy.width);
+  T* const middle = to + copy.before;
+  if (copy.count >= kLanes<T> && copy.from_step == 1) {
+    copy_vectors<T, 1>(from, copy.count, middle);
+  } else if (copy.count >= kLanes<T> && copy.from_step == 2) {
+    copy_vectors<T, 2>(from, copy.count, middle);
+  } else {
+    for (std::int64_t i = 0; i < copy.count; ++i) middle[i] = from[i * copy.from_step];
+  }
+}
+
+template <class T>
+void copy_planes(const Conv2dCopy<T>& copy) {
+  for (std::int64_t p = 0; p < copy.planes; ++p) {
+    const T* from = copy.from + p * copy.from_plane;
+    T* to = copy.to + p * copy.to_plane;
+    for (std::int64_t y = 0; y < copy.height; ++y, to += copy.to_pitch) {
+      if (y < copy.above || y >= copy.above + copy.rows) {
+        clear(to, copy.width, 0, copy.width);
+      } else {
+        copy_row(copy, from, to);
+        from += copy.from_pitch;
+      }
     }
-    for (std::int64_t i = rows.before + rows.count; i < rows.width; ++i) to[i] = T(0);
   }
 }
 
@@ -127,11 +152,15 @@ void pack_transposed(const T* image, std::int64_t columns, const std::int64_t* o
                      std::int64_t length, T* panel) {
   constexpr int L = kLanes<T>;
   for (std::int64_t p = 0; p < length; p += L, panel += L * kConv2dNR<T>, image += L) {
+    const std::int64_t rest = length - p;
+    const auto load_row = [rest](const T* row) KERNELGRAD_LAMBDA_INLINE {
+      return rest >= L ? load(row) : load_partial(row, rest);
+    };
     for (int half = 0; half < kConv2dNV; ++half) {
       Vec<T> rows[L];
       for (int i = 0; i < L; ++i) {
         const std::int64_t j = half * L + i;
-        rows[i] = j < columns ? load(image + offsets[j]) : Vec<T>{};
+        rows[i] = j < columns ? load_row(image + offsets[j]) : Vec<T>{};
       }
       transpose<T>(rows);
       for (int i = 0; i < L; ++i) store(panel + i * kConv2dNR<T> + half * L, rows[i]);

@@ -2,9 +2,10 @@
 // images one after another, depth is (channel, tap).
 //
 // The filters are packed once. A task computes a block of columns for a range of rows, some channels
-// at a time: it copies the lines of the image that it needs, padded with zeros, and packs one panel
-// of nr columns after another, each multiplied with all the filters while it is in the L1 cache. The
-// im2col matrix never exists as a whole. All sizes follow from shape and ISA level alone.
+// at a time: it copies the lines of the image that it needs, padded with zeros (none where no padding
+// is needed), and packs one panel of nr columns after another, each multiplied with as many filters
+// as the L2 cache holds while it is in the L1 cache. The im2col matrix never exists as a whole. All
+// sizes follow from shape and ISA level alone.
 #include "common/scratch_slots.h"
 #include "cpu/conv2d_product_plan.h"
 #include "cpu/kernel_table.h"
@@ -48,7 +49,9 @@ class ProductTask {
       const std::int64_t first = pass * plan_.channels;
       const std::int64_t channels = std::min(plan_.channels, c_.channels - first);
       if (!in_place_) copy_lines(first, channels);
-      multiply(pass, first, channels);
+      for (std::int64_t row = rows_.begin; row < rows_.end; row += plan_.block_rows) {
+        multiply(pass, first, channels, {row, std::min(rows_.end, row + plan_.block_rows)});
+      }
     }
     if (c_.activation != nullptr) {
       for (std::int64_t r = 0; r < rows_.end - rows_.begin; ++r) {
@@ -131,31 +134,30 @@ class ProductTask {
   void copy_lines(std::int64_t first_channel, std::int64_t channels) {
     for_each_image(
         [&](std::int64_t image, std::int64_t first, std::int64_t last, std::int64_t line) {
-          for (std::int64_t i = 0; i < channels; ++i) {
-            copy_padded(kernels_, c_.h, c_.w, row_, channel(image, first_channel + i),
-                        first * c_.h.stride, c_.h.span(last - first + 1),
-                        copy_ + i * channel_stride_ + line * row_.pitch);
-          }
+          copy_padded(kernels_, c_.h, c_.w, row_, channels, channel(image, first_channel),
+                      first * c_.h.stride, c_.h.span(last - first + 1), copy_ + line * row_.pitch,
+                      channel_stride_);
         });
   }
 
-  void multiply(std::int64_t pass, std::int64_t first_channel, std::int64_t channels) {
+  void multiply(std::int64_t pass, std::int64_t first_channel, std::int64_t channels, Range rows) {
     const bool last = pass == plan_.passes - 1;
     const T* image = in_place_ ? c_.image + first_channel * channel_stride_ : copy_;
     GemmBlock<T> block{};
-    block.m = rows_.end - rows_.begin;
+    block.m = rows.end - rows.begin;
     block.k = channels * c_.taps();
-    block.a = filters_ + rows_.begin * c_.depth() + first_channel * c_.taps() * gemm_.mr;
+    block.a = filters_ + rows.begin * c_.depth() + first_channel * c_.taps() * gemm_.mr;
     block.a_row = 1, block.a_col = gemm_.mr, block.a_panel = gemm_.mr * c_.depth();
     block.b = panel_, block.b_row = gemm_.nr;
     block.c_row = results_row_;
     block.accumulate = pass > 0;
-    if (last && c_.bias != nullptr) block.bias_of_row = c_.bias + group_ * c_.rows + rows_.begin;
+    if (last && c_.bias != nullptr) block.bias_of_row = c_.bias + group_ * c_.rows + rows.begin;
     block.relu = last && c_.relu;
+    T* const results = results_ + (rows.begin - rows_.begin) * results_row_;
     const std::int64_t count = columns_.end - columns_.begin;
     for (std::int64_t j = 0; j < count; j += gemm_.nr) {
       block.n = std::min(gemm_.nr, count - j);
-      block.c = results_ + j;
+      block.c = results + j;
       pack(image, channels, source_ + j, block.n);
       gemm_.block(block);
     }

@@ -12,6 +12,7 @@ struct ProductPlan {
   std::int64_t columns, blocks;   // of one block; number of blocks
   std::int64_t channels, passes;  // of one pass, number of passes
   std::int64_t rows, row_parts;   // of one task, a multiple of mr; tasks that share a block
+  std::int64_t block_rows;        // whose filters for one pass stay in the L2 cache
   std::int64_t copy_lines;        // of one channel in the padded copy
   std::size_t copy, panel, results, source, offsets, bytes;  // places in a task's scratch memory
 };
@@ -43,10 +44,9 @@ template <class T>
 ProductPlan plan_product(const GemmKernels<T>& kernels, const Correlation<T>& c) {
   constexpr std::int64_t kDepth = 320;  // of one pass: a panel takes half of the L1 cache
   constexpr std::int64_t kLeastColumns = 192, kMostColumns = 512;  // of one block
-  constexpr std::int64_t kMostRows = 256;        // whose filters for one pass stay in the L2 cache
-  constexpr std::int64_t kLeastRows = 96;        // fewer would not repay packing
+  constexpr std::int64_t kBlockRows = 256, kLeastRows = 96;        // fewer would not repay packing
   constexpr std::int64_t kCopyValues = 1 << 15;  // of the padded copy, where the shape allows it
-  constexpr std::int64_t kTasks = 32;            // enough to keep many cores busy
+  constexpr std::int64_t kTasks = 16;            // enough to keep many cores busy
   const std::int64_t nr = kernels.nr, mr = kernels.mr;
   const std::int64_t taps = std::max<std::int64_t>(c.taps(), 1), positions = c.positions();
   const std::int64_t pitch = PaddedRow(c.w).pitch;
@@ -67,10 +67,14 @@ ProductPlan plan_product(const GemmKernels<T>& kernels, const Correlation<T>& c)
   plan.blocks = ceil_quotient(total, ceil_quotient(plan.columns, nr) * nr);
   plan.columns = ceil_quotient(ceil_quotient(total, plan.blocks), nr) * nr;
   plan.blocks = ceil_quotient(total, plan.columns) * (plan.gathered ? 1 : c.images);
-  plan.row_parts = std::clamp(kTasks / (c.groups * plan.blocks), ceil_quotient(c.rows, kMostRows),
-                              std::max(ceil_quotient(c.rows, kMostRows), c.rows / kLeastRows));
-  plan.rows = ceil_quotient(ceil_quotient(c.rows, plan.row_parts), mr) * mr;
+  plan.row_parts = std::clamp<std::int64_t>(kTasks / (c.groups * plan.blocks), 1,
+                                            std::max<std::int64_t>(1, c.rows / kLeastRows));
+  const auto equal_rows = [mr](std::int64_t rows, std::int64_t parts) {
+    return ceil_quotient(ceil_quotient(rows, parts), mr) * mr;
+  };
+  plan.rows = equal_rows(c.rows, plan.row_parts);
   plan.row_parts = ceil_quotient(c.rows, plan.rows);
+  plan.block_rows = equal_rows(plan.rows, ceil_quotient(plan.rows, kBlockRows));
   place_scratch(plan, c, nr);
   return plan;
 }

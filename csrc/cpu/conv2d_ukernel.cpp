@@ -120,20 +120,28 @@ void direct_columns(const Conv2dDirectRow<T>& row, std::int64_t first, std::int6
 
 template <class T, int R>
 void direct_row_of(const Conv2dDirectRow<T>& row) {
+  constexpr int V = R < 4 ? 4 : 3;  // at most 12 of 16 registers accumulate
   constexpr int L = kLanes<T>;
   std::int64_t first = 0;
-  for (; row.columns - first > 4 * L; first += 4 * L) direct_columns<T, R, 4>(row, first, 4 * L);
+  for (; row.columns - first > V * L; first += V * L) direct_columns<T, R, V>(row, first, V * L);
   const std::int64_t rest = row.columns - first;
-  if (rest > 3 * L) return direct_columns<T, R, 4>(row, first, rest);
+  if (V == 4 && rest > 3 * L) return direct_columns<T, R, V>(row, first, rest);
   if (rest > 2 * L) return direct_columns<T, R, 3>(row, first, rest);
   if (rest > L) return direct_columns<T, R, 2>(row, first, rest);
   direct_columns<T, R, 1>(row, first, rest);
 }
 
+template <class T, int R = kConv2dDirectRows>
+void direct_row_of_rows(const Conv2dDirectRow<T>& row) {
+  if constexpr (R > 1) {
+    if (row.rows < R) return direct_row_of_rows<T, R - 1>(row);
+  }
+  direct_row_of<T, R>(row);
+}
+
 template <class T>
 void direct_row(const Conv2dDirectRow<T>& row) {
-  if (row.columns == 0) return;
-  row.rows == 1 ? direct_row_of<T, 1>(row) : direct_row_of<T, kConv2dDirectRows>(row);
+  if (row.columns > 0) direct_row_of_rows<T>(row);
 }
 
 // The lanes of a vector, added in a fixed order.
@@ -191,9 +199,9 @@ T sum(std::int64_t n, const T* x) {
 }
 
 template <class T>
-constexpr Conv2dKernels<T> kernels = {kConv2dMR,     kConv2dNR<T>,  tile<T>,
-                                      copy_rows<T>,  pack_panel<T>, pack_transposed<T>,
-                                      direct_row<T>, dots<T>,       sum<T>};
+constexpr Conv2dKernels<T> kernels = {kConv2dMR,      kConv2dNR<T>,  tile<T>,
+                                      copy_planes<T>, pack_panel<T>, pack_transposed<T>,
+                                      direct_row<T>,  dots<T>,       sum<T>};
 
 }  // namespace
 

@@ -27,16 +27,17 @@ struct Conv2dTile {
   bool relu = false;        // last of all
 };
 
-// Rows to copy: to[r * pitch + before + i] = from[r * from_pitch + i * from_step] for r < rows and
-// i < count; the other values of each row's first `width` become zero.
+// Parts of planes to copy: of each plane's `height` rows, `rows` from row `above` on hold `count`
+// values from column `before` on, the image's; all others of the first `width` columns become zero.
 template <class T>
-struct Conv2dRows {
-  std::int64_t rows, count;
+struct Conv2dCopy {
+  std::int64_t planes, from_plane, to_plane;
+  std::int64_t height, above, rows;
+  std::int64_t width, before, count;
   const T* from;
   std::int64_t from_pitch, from_step;
-  std::int64_t before, width;
   T* to;
-  std::int64_t pitch;
+  std::int64_t to_pitch;
 };
 
 // A panel of the image as a matrix: `count` runs of adjacent pixels, run r from source[r] to column
@@ -62,7 +63,7 @@ struct Conv2dDirectRow {
   const T* bias;  // one value a row, or null
   bool relu;
 };
-constexpr std::int64_t kConv2dDirectRows = 2;
+constexpr std::int64_t kConv2dDirectRows = 4;  // for them packing would not pay
 
 // sums[t] += sum over y < height, x < width of grad[y * width + x] * image[offsets[t] + y * pitch + x]
 // for t < taps.
@@ -80,14 +81,14 @@ template <class T>
 struct Conv2dKernels {
   std::int64_t mr, nr;  // largest register tile
   void (*tile)(const Conv2dTile<T>& tile);
-  void (*copy_rows)(const Conv2dRows<T>& rows);
+  void (*copy_planes)(const Conv2dCopy<T>& copy);
   // panel[(c * taps + t) * nr + j] = image[c * channel_stride + offsets[t] + (source of column j)].
   // Reads up to nr values past a run's end and writes up to nr values past the panel's end.
   void (*pack_panel)(const T* image, std::int64_t channels, std::int64_t channel_stride,
                      std::int64_t taps, const std::int64_t* offsets, const Conv2dRuns& runs,
                      T* panel);
   // panel[p * nr + j] = image[offsets[j] + p] for j < columns, 0 for columns <= j < nr; p < length.
-  // Reads up to nr values past a column's end and writes up to nr rows past the panel's end.
+  // Writes up to nr rows past the panel's end.
   void (*pack_transposed)(const T* image, std::int64_t columns, const std::int64_t* offsets,
                           std::int64_t length, T* panel);
   void (*direct_row)(const Conv2dDirectRow<T>& row);
