@@ -7,6 +7,7 @@
 // Tried      steps of the sum per turn of the loop: one, 3 to 10 % slower (the more, the busier a
 //            sibling thread: fetching instructions decides then); three, 10 %; four, like two where
 //            both operands are packed, 10 % slower where A is not; eight, 10 % (AVX2, Zen 3).
+//            Packing the next panel in slices between tiles, not in a tile: 64x2048x1152 9 % slower.
 // Source     Van Zee & van de Geijn, BLIS, ACM TOMS 41(3), 2015.
 #include "cpu/gemm_ukernel.h"
 
@@ -107,11 +108,15 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
   const std::int64_t b_row = kOperands == Operands::packed ? kGemmNR<T> : place.b_row;
   // The end of the next panel's row: fetched a whole panel ahead, from the same page of memory.
   const std::int64_t next = place.j + 2 * kGemmNR<T> <= block.n ? 2 * kGemmNR<T> - 1 : 0;
+  // Where rows are a power of two apart they push that out of the few sets they share: the panel's
+  // own rows are fetched once more, shortly before their turn.
+  constexpr std::int64_t kAhead = 24;
   const T *a = place.a, *b = place.b;
   Accumulators<T, R, V> acc = {};
-  const auto advance = [&]() KERNELGRAD_LAMBDA_INLINE {
+  const auto advance = [&](std::int64_t p) KERNELGRAD_LAMBDA_INLINE {
     if constexpr (kPacking) {
       __builtin_prefetch(b + next, 0, 2);
+      __builtin_prefetch(b + (p + kAhead < block.k ? kAhead : 0) * b_row + kGemmNR<T> - 1);
       for (int v = 0; v < V; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
       panel += kGemmNR<T>;
     }
@@ -122,10 +127,10 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
   std::int64_t p = 0;
   for (; p + kSteps <= block.k; p += kSteps) {
 #pragma GCC unroll 4
-    for (int u = 0; u < kSteps; ++u) advance();
+    for (int u = 0; u < kSteps; ++u) advance(p + u);
   }
   if constexpr (kSteps > 1) {
-    for (; p < block.k; ++p) advance();
+    for (; p < block.k; ++p) advance(p);
   }
   finish<T, R, V, kTail>(block, place.i, place.j, tail, acc);
 }

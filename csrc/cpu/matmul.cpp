@@ -7,7 +7,8 @@
 //   blocked  gemm.h: both are packed.
 //
 // Tried      Packing A as well for small products: 64^3 4 % slower, 128^3 3 %, 256^3 1 %; packing
-//            B where its strips fit the first-level cache in place: 64^3 6 % slower, 96^3 4 %;
+//            B where its strips fit the first-level cache in place: 64^3 6 % slower, 96^3 1 to 4 %;
+//            not packing it there: 128^3 2 %, 192^3 2 %, and 19 % where B is not aligned to its lines;
 //            packing B in tasks of four panels: 64x2048x1152 4 % slower, 35x8457x640 9 %
 //            (AVX2, Zen 3, GCC 12).
 #include <algorithm>
@@ -91,7 +92,10 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
     return plan;
   }
   const std::int64_t k = std::max<std::int64_t>(s.k, 1), a_bytes = s.m * k * kItem;
-  plan.pack_b = s.b_column != 1 || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(k, s.b_row));
+  // Packing also mends rows of B that straddle cache lines; it pays where many tiles use a panel.
+  const bool many_tiles = s.m >= 16 * kernels.mr && k > 96 && a_bytes <= kGemmBlockBytes;
+  plan.pack_b =
+      s.b_column != 1 || many_tiles || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(k, s.b_row));
   plan.kc = plan.pack_b ? equal_pieces(k, kernels.kc, 1) : k;
   // Rows whose A stays in the second-level cache from one strip to the next.
   const std::int64_t cached_rows = kGemmBlockBytes / (plan.kc * kItem);
