@@ -24,7 +24,7 @@ def checked(command: list[str]) -> None:
 
 def test_mypy():
     pytest.importorskip("mypy")
-    checked([sys.executable, "-m", "mypy", "--strict", "--config-file=", str(USER_CODE)])
+    checked([sys.executable, "-m", "mypy", "--strict", str(USER_CODE)])
 
 
 def test_pyright():
