@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,17 +33,32 @@ def emulated_module(build: str) -> ModuleType:
     return load_module(build, "_emulated_host")
 
 
-@cache
-def load_module(build: str, name: str) -> ModuleType:
+def module_path(build: str, name: str) -> Path:
     folder = os.environ.get("KERNELGRAD_CUDA_EMULATION")
     if folder is None:
         pytest.skip("KERNELGRAD_CUDA_EMULATION does not say where the emulated device was built")
     (path,) = (Path(folder) / build).glob(f"{name}.*.so")
-    spec = importlib.util.spec_from_file_location(name, path)
+    return path
+
+
+@cache
+def load_module(build: str, name: str) -> ModuleType:
+    # pybind11 hands out the module that it has under a full name, whatever the file.
+    spec = importlib.util.spec_from_file_location(f"{build}.{name}", module_path(build, name))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def sanitizer_environment() -> dict[str, str]:
+    """What Python must be started with where a module was built with AddressSanitizer."""
+    names = ("libasan.so", "libstdc++.so")
+    found = [subprocess.check_output(["g++", f"-print-file-name={n}"], text=True) for n in names]
+    return {
+        "LD_PRELOAD": " ".join(path.strip() for path in found),
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+    }
 
 
 def use_emulated_device(patch: pytest.MonkeyPatch, build: str = "plain", seed: int = 0) -> Any:

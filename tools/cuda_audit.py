@@ -82,12 +82,17 @@ def short_name(symbol: str) -> str:
     return name[: name.index("(")].replace("> >", ">>")
 
 
-def compile_source(source: Path, architecture: int) -> list[Kernel]:
-    """The kernels of one file; a spill is an error."""
+def compile_source(source: Path, architecture: int, include: Path = ROOT / "csrc") -> list[Kernel]:
+    """The kernels of one file; a spill is an error. `include` is searched before csrc."""
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "kernels.cubin"
-        command = ["nvcc", "-O3", *build_setting("kernelgrad_cuda_flags"), f"-I{ROOT / 'csrc'}"]
-        command += ["-DKERNELGRAD_BACKEND=cuda", "-cubin", f"-arch=sm_{architecture}"]
+        command = ["nvcc", "-O3", *build_setting("kernelgrad_cuda_flags"), f"-I{include}"]
+        command += [
+            f"-I{ROOT / 'csrc'}",
+            "-DKERNELGRAD_BACKEND=cuda",
+            "-cubin",
+            f"-arch=sm_{architecture}",
+        ]
         command += ["-Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror"]
         result = subprocess.run(
             [*command, str(source), "-o", str(binary)], capture_output=True, text=True

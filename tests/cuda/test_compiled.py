@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("cuda_audit", ROOT / "tools" / "cuda_audit.py")
-assert SPEC is not None and SPEC.loader is not None
-cuda_audit = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = cuda_audit  # where its dataclasses look for their module
-SPEC.loader.exec_module(cuda_audit)
+import cuda_audit
 
 # kernel -> instruction (with any further suffixes) -> least and most of it.
 MANY = 10_000

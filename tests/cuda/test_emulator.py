@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backends import SCHEDULES, emulated_module
+from backends import SCHEDULES, emulated_module, sanitizer_environment
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,18 +30,10 @@ NOTICED = {
 }
 
 
-def sanitizer_runtime() -> str:
-    """What must be loaded before Python where a module was built with AddressSanitizer."""
-    names = ("libasan.so", "libstdc++.so")
-    found = [subprocess.check_output(["g++", f"-print-file-name={n}"], text=True) for n in names]
-    return " ".join(path.strip() for path in found)
-
-
 def outcome(build: str, fault: str, seed: int) -> str:
     environment = dict(os.environ, PYTHONPATH=str(HERE.parent))
     if build == "asan":
-        environment["LD_PRELOAD"] = sanitizer_runtime()
-        environment["ASAN_OPTIONS"] = "detect_leaks=0:detect_stack_use_after_return=0"
+        environment |= sanitizer_environment()
     command = [sys.executable, str(HERE / "run_faulty_kernel.py"), build, fault, str(seed)]
     result = subprocess.run(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -52,6 +44,12 @@ def outcome(build: str, fault: str, seed: int) -> str:
 @pytest.fixture(autouse=True)
 def _needs_the_emulator():
     emulated_module("plain")
+
+
+def test_emulated_builds_are_what_they_are_called():
+    """Both in one process: Python and pybind11 keep modules by their names."""
+    for build in ("plain", "race"):
+        assert Path(emulated_module(build).__file__).parent.name == build
 
 
 @pytest.mark.parametrize("build", SCHEDULES)

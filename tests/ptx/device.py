@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from types import ModuleType
 
 import numpy as np
 
+from cuda_audit import build_setting
+
 from .interpreter import Block, Extents
 from .memory import Memory
 from .program import Program, demangled, parse
@@ -22,15 +23,17 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = "sm_80"  # the first that has all of the kernels' instructions
 
 
-def compile_source(source: Path) -> str:
-    """The PTX that nvcc makes of a file, with the build's flags."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    from cuda_audit import build_setting
-
+def compile_source(source: Path, include: Path = ROOT / "csrc") -> str:
+    """The PTX that nvcc makes of a file, with the build's flags; `include` is searched first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernels.ptx"
         command = ["nvcc", "-ptx", "-O3", *build_setting("kernelgrad_cuda_flags")]
-        command += [f"-I{ROOT / 'csrc'}", "-DKERNELGRAD_BACKEND=cuda", f"-arch={ARCHITECTURE}"]
+        command += [
+            f"-I{include}",
+            f"-I{ROOT / 'csrc'}",
+            "-DKERNELGRAD_BACKEND=cuda",
+            f"-arch={ARCHITECTURE}",
+        ]
         subprocess.run([*command, str(source), "-o", str(out)], check=True)
         return out.read_text()
 
@@ -41,21 +44,26 @@ def all_programs() -> dict[str, Program]:
     sources = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(2) as pool:
         texts = list(pool.map(compile_source, sources))
-    programs: dict[str, Program] = {}
-    for text in texts:
-        found = parse(text)
-        programs |= dict(zip(demangled(list(found)), found.values(), strict=True))
-    return programs
+    return {name: program for text in texts for name, program in programs_of(text).items()}
+
+
+def programs_of(text: str) -> dict[str, Program]:
+    found = parse(text)
+    return dict(zip(demangled(list(found)), found.values(), strict=True))
 
 
 class PtxDevice:
     """While it is in use, launches of an emulated module run nvcc's PTX."""
 
     def __init__(
-        self, native: ModuleType, chosen: Callable[[Extents], bool] = lambda block: True
+        self,
+        native: ModuleType,
+        chosen: Callable[[Extents], bool] = lambda block: True,
+        programs: Callable[[], dict[str, Program]] = all_programs,
     ) -> None:
         self._native = native
         self._chosen = chosen  # which blocks are run
+        self._programs = programs
         self.executed: dict[str, Counter[str]] = {}  # kernel -> opcode -> instructions of threads
 
     def __enter__(self) -> PtxDevice:
@@ -67,7 +75,7 @@ class PtxDevice:
 
     def launch(self, kernel: str, grid: Extents, block: Extents, parameters: list[bytes]) -> None:
         kernel = kernel.replace("> >", ">>")
-        program = all_programs()[kernel]
+        program = self._programs()[kernel]
         memory = Memory(self._native.device_memories())
         fma = {"f32": self._native.fmaf, "f64": self._native.fma}
         counts = self.executed.setdefault(kernel, Counter())

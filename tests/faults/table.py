@@ -1,0 +1,206 @@
+"""The faults: what they are, where they are put, who notices them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class At(NamedTuple):
+    leg: str  # who notices: a build of the emulator, "ptx" or "audit"
+    unit: str  # in which kernels: csrc/cuda/<unit>.cu
+    file: str  # where the fault is: the unit, or what it includes
+
+
+@dataclass(frozen=True)
+class Fault:
+    kind: str
+    at: At
+    text: str  # what it replaces, once in the file
+    by: str
+    finding: str  # what the leg says; "wrong": the results are not the sound kernels'
+    call: str = ""  # of run_call.py; the unit's own where it is not given
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.at.leg}-{self.at.unit}"
+
+
+RACE_SHARED = "data race on shared memory"
+UNWRITTEN = "reads shared memory at byte .*, which nobody has written"
+
+FAULTS = (
+    # --- memory that is not there ---
+    Fault(
+        "global out of bounds",
+        At("asan", "softmax", "softmax.cu"),
+        "for (std::int64_t i = threadIdx.x % kSize; i < n; i += kSize) {",
+        "for (std::int64_t i = threadIdx.x % kSize; i <= n; i += kSize) {",
+        r"use-after-poison.*READ of size 4.* in .*softmax_kernel<",
+    ),
+    Fault(
+        "global out of bounds",
+        At("asan", "pool2d", "pool2d.cu"),
+        "if (column >= 0 && column < w.size) function",
+        "if (column >= 0 && column <= w.size) function",
+        r"use-after-poison.*READ of size 4.* in .*max_pool2d_kernel<",
+    ),
+    Fault(
+        "shared out of bounds",
+        At("asan", "softmax", "group.cuh"),
+        "of_warps[threadIdx.x / 32] = value;",
+        "of_warps[threadIdx.x / 32 + 1] = value;",
+        r"use-after-poison.*WRITE of size 8.* in .*joined<256,",
+    ),
+    Fault(
+        "shared out of bounds",
+        At("asan", "matmul", "matmul_tile.cuh"),
+        "b.store(b_panels[panel & 1]);",
+        "b.store(b_panels[panel]);",
+        r"use-after-poison.*WRITE of size 16.* in .*PanelLoader<float, 64, 16, 256>::store",
+    ),
+    # --- barriers ---
+    Fault(
+        "barrier before read",
+        At("race", "conv2d_direct", "group.cuh"),
+        "[threadIdx.x / 32] = value;\n    __syncthreads();",
+        "[threadIdx.x / 32] = value;",
+        f"raised conv2d_grad_weight_direct_kernel<float>: .*{UNWRITTEN}",
+        "depthwise",
+    ),
+    Fault(
+        "barrier before read",
+        At("race", "matmul", "matmul_tile.cuh"),
+        "    store(0);\n  }\n  __syncthreads();",
+        "    store(0);\n  }",
+        f"raised matmul_blocktiled_kernel<.*>: .*{UNWRITTEN}",
+    ),
+    Fault(
+        "barrier before read",
+        At("plain", "softmax", "group.cuh"),
+        "[threadIdx.x / 32] = value;\n    __syncthreads();",
+        "[threadIdx.x / 32] = value;",
+        "wrong",
+    ),
+    Fault(
+        "barrier before reuse",
+        At("race", "conv2d_direct", "group.cuh"),
+        "__syncthreads();  // the values of the row before have been read",
+        "",
+        f"raised conv2d_grad_weight_direct_kernel<float>: {RACE_SHARED}",
+        "depthwise",
+    ),
+    Fault(
+        "barrier before reuse",
+        At("race", "reduction", "reduction.cu"),
+        "__syncthreads();  // totals are free again",
+        "",
+        f"raised reduce_columns_kernel<SumFold, float>: {RACE_SHARED}",
+        "many_tiles",
+    ),
+    Fault(
+        "barrier before reuse",
+        At("plain", "matmul", "matmul_tile.cuh"),
+        "store(panel + 1);\n    __syncthreads();",
+        "store(panel + 1);",
+        "wrong",
+    ),
+    Fault(
+        "divergent barrier",
+        At("plain", "reduction", "reduction.cu"),
+        "      __syncthreads();\n      if (lane < half) {",
+        "      if (lane < half) {\n        __syncthreads();",
+        r"raised reduce_columns_kernel<.*>: divergent synchronisation: \d+ threads wait in __sync",
+    ),
+    Fault(
+        "divergent barrier",
+        At("plain", "conv2d_direct", "conv2d_direct.cu"),
+        "if (threadIdx.x == 0) g.grad_w[element] = total;",
+        "if (threadIdx.x != 0) return;\n    g.grad_w[element] = total;",
+        r"raised conv2d_grad_weight_direct_kernel<float>: divergent .* 255 have finished",
+        "depthwise",
+    ),
+    # --- warps ---
+    Fault(
+        "partial-warp shuffle",
+        At("plain", "softmax", "softmax.cu"),
+        "  return joined<kSize>(MaxAndSum",
+        "  if (threadIdx.x % kSize >= n) return {max, T(0)};\n  return joined<kSize>(MaxAndSum",
+        r"raised softmax_kernel<32, float>: __shfl_xor_sync at .*: lane \d+ of the mask has fini",
+        "short_rows",
+    ),
+    Fault(
+        "partial-warp shuffle",
+        At("plain", "pool2d", "pool2d.cu"),
+        "__any_sync(kAll, rest != 0)",
+        "rest != 0",
+        r"raised max_pool2d_grad_kernel<float>: lane \d+ is in __\w+ at .*, lane \d+ in __\w+",
+    ),
+    Fault(
+        "barrier before reuse",
+        At("race", "pool2d", "pool2d.cu"),
+        "__syncwarp();  // all have read",
+        "",
+        r"raised max_pool2d_grad_kernel<float>: data race on global memory",
+    ),
+    # --- memory that nobody, or everybody, has written ---
+    Fault(
+        "unwritten shared",
+        At("race", "reduction", "reduction.cu"),
+        "    totals[thread] = total;",
+        "    if (inside) totals[thread] = total;",
+        f"raised reduce_columns_kernel<.*>: .*{UNWRITTEN}",
+    ),
+    Fault(
+        "unwritten shared",
+        At("race", "matmul", "matmul_tile.cuh"),
+        "      if (operand_.along_k) {\n        KERNELGRAD_UNROLL(4)\n",
+        "      if (row(i) >= rows_) continue;\n"
+        "      if (operand_.along_k) {\n        KERNELGRAD_UNROLL(4)\n",
+        f"raised matmul_blocktiled_kernel<.*>: .*{UNWRITTEN}",
+    ),
+    Fault(
+        "two blocks on one word",
+        At("race", "matmul", "matmul.cu"),
+        "p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n;",
+        "p.out + batch * p.m * p.n;",
+        r"raised matmul_blocktiled_kernel<.*>: data race on global memory",
+    ),
+    Fault(
+        "two blocks on one word",
+        At("race", "conv2d", "conv2d_product.cuh"),
+        "p.out + blockIdx.y * p.out_split + group * p.out_group;",
+        "p.out + group * p.out_group;",
+        r"raised conv2d_product_kernel<.*>: data race on global memory",
+    ),
+    # --- what only nvcc sees ---
+    Fault(
+        "swapped assembly operands",
+        At("ptx", "matmul", "device.cuh"),
+        '"f"(values.at[0]),\n                 "f"(values.at[1])',
+        '"f"(values.at[1]),\n                 "f"(values.at[0])',
+        "wrong in float32",
+        "product",
+    ),
+    Fault(
+        "swapped assembly operands",
+        At("ptx", "conv2d", "device.cuh"),
+        '"d"(values.at[0]),\n                 "d"(values.at[1])',
+        '"d"(values.at[1]),\n                 "d"(values.at[0])',
+        "wrong in float64",
+        "convolution",
+    ),
+    Fault(
+        "spilled registers",
+        At("audit", "matmul", "matmul_tile.cuh"),
+        "for (int i = 0; i < Shape::TM; ++i) {\n        KERNELGRAD_UNROLL(8)",
+        "for (int i = 0; i < Shape::TM; ++i) {\n        KERNELGRAD_UNROLL(1)",
+        "local memory used|spill",
+    ),
+    Fault(
+        "spilled registers",
+        At("audit", "pool2d", "pool2d.cu"),
+        "__launch_bounds__(kGroupThreads, 4)\n    max_pool2d_kernel",
+        "__launch_bounds__(kGroupThreads, 8)\n    max_pool2d_kernel",
+        "local memory used|spill",
+    ),
+)
