@@ -174,6 +174,14 @@ def _missing(name: str) -> Any:
 Backend = CpuLevel | EmulatedDevice | DeviceArrays
 
 
+def set_matmul_precision(backend: Backend, precision: str) -> None:
+    """kg.set_float32_matmul_precision, for a backend in use."""
+    if isinstance(backend, EmulatedDevice):
+        emulated_module(backend.build).set_float32_matmul_precision(precision)
+    else:
+        device_arrays.set_matmul_precision(precision)
+
+
 def chosen_backends() -> list[Backend]:
     backends: list[Backend] = []
     for name in os.environ.get("KERNELGRAD_BACKENDS", "cpu").split(","):

@@ -35,6 +35,15 @@ def matmul(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
         yield module.matmul(a[:, 1:], b[1:])
 
 
+def tensor_cores(set_precision: Any, matmul: Any, rng: np.random.Generator) -> Iterator[Any]:
+    """The small tile at each precision; not a family: GPUs round sums in a way of their own."""
+    for precision in ("higher", "high", "medium"):
+        set_precision(precision)
+        a, b = normal(rng, np.float32, 65, 20), normal(rng, np.float32, 20, 36)
+        yield matmul(a, b, bias=normal(rng, np.float32, 36), activation="relu")
+    set_precision("highest")
+
+
 def softmax(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
     for shape, axis in [((5, 70), 1), ((1, 1100), 1), ((2, 9, 5), 1)]:
         x, grad = normal(rng, dtype, *shape), normal(rng, dtype, *shape)

@@ -43,6 +43,26 @@ def test_set_num_threads_refuses_a_float():
         kg.set_num_threads(2.5)
 
 
+def test_float32_matmul_precision_is_seen():
+    assert kg.get_float32_matmul_precision() == "highest"
+    try:
+        for precision in ("higher", "high", "medium"):
+            kg.set_float32_matmul_precision(precision)
+            assert kg.get_float32_matmul_precision() == precision
+    finally:
+        kg.set_float32_matmul_precision("highest")
+
+
+def test_set_float32_matmul_precision_refuses_another_name():
+    message = (
+        "set_float32_matmul_precision: precision is 'low'; need 'highest', 'higher', 'high' or "
+        "'medium'."
+    )
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        kg.set_float32_matmul_precision("low")
+    assert kg.get_float32_matmul_precision() == "highest"
+
+
 PRINT_THREADS = "import kernelgrad as kg; print(kg.get_num_threads())"
 
 

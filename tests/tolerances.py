@@ -28,6 +28,44 @@ def product_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, dtype: DTypeLike) -> F
     return k * (float(info.eps) * magnitude + float(info.tiny))
 
 
+# precision -> largest relative error of a product of two rounded operands, products that it is
+# the sum of, numbers of k that one instruction multiplies
+_TENSOR_CORES = {
+    "higher": (4 * 2.0**-23, 3, 8),
+    "high": (2 * 2.0**-11 + 2.0**-22, 1, 8),
+    "medium": (2 * 2.0**-8 + 2.0**-16, 1, 16),
+}
+
+
+def tensor_core_sum_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, precision: str) -> Float64s:
+    """Bound for what tensor cores lose when they add up k exact products, in float32.
+
+    An instruction adds up to `depth` products and the sum so far. How it rounds is not specified;
+    known hardware cuts each term below the last place (of 24 bits) of the largest, and the result:
+    that is (depth + 2) eps of the magnitudes, and the products' own k eps if each has a rounding.
+    Parts of k, at least 256 long, and a bias that is counted in k have one rounding more.
+    """
+    _, terms, depth = _TENSOR_CORES[precision]
+    instructions = -(-k // depth)
+    info = np.finfo(np.float32)
+    roundings = terms * (k + 2 * instructions) + k // 256
+    magnitude = np.asarray(a_abs_dot_b_abs, np.float64)
+    return roundings * float(info.eps) * magnitude + k * float(info.tiny)
+
+
+def tensor_core_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, precision: str) -> Float64s:
+    """Bound for sums of k products under set_float32_matmul_precision, as its documentation says.
+
+    Operands in the documented ranges. TF32 has 11 bits, bfloat16 8: a rounding is 2^-11 or 2^-8 of
+    the number at most. At "higher" the parts of a number leave out one of its last places, 2^-23,
+    and low times low, 2^-11 2^-11, is not computed.
+    """
+    rounding, _, _ = _TENSOR_CORES[precision]
+    magnitude = np.asarray(a_abs_dot_b_abs, np.float64)
+    sums = tensor_core_sum_tolerance((1 + rounding) * magnitude, k, precision)
+    return rounding * magnitude + sums
+
+
 def sum_tolerance(abs_sum: ArrayLike, n: int, dtype: DTypeLike) -> Float64s:
     """Bound for sums and means of n terms: n * eps * sum|x|.
 

@@ -1,4 +1,4 @@
-"""Writes docs/api.md from the docstrings of the public array functions.
+"""Writes docs/api.md from the docstrings of the public array functions and settings.
 
 python tools/make_api_page.py           # writes it
 python tools/make_api_page.py --check   # exit status 1 if it is not up to date
@@ -24,6 +24,7 @@ SECTIONS: list[tuple[str, str, ModuleType]] = [
     ("Dtypes", "kg", kg.namespace.dtypes),
     ("Linear algebra", "kg.linalg", kg.linalg),
     ("Fourier transforms", "kg.fft", kg.fft),
+    ("Settings", "kg", kg.config),
 ]
 
 

@@ -44,7 +44,7 @@ struct ConvProduct {
 
 template <class Shape, bool kPacks>
 __device__ __forceinline__ void store_results(const ConvProduct<typename Shape::T>& p,
-                                              const RegisterTile<Shape>& tile,
+                                              const typename Shape::Sums& tile,
                                               std::int64_t first_row, std::int64_t first_column,
                                               std::int64_t group, typename Shape::T* out) {
   using T = typename Shape::T;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(Shape::threads, 2)
   const std::int64_t depth = p.k - k_begin < p.k_per_split ? p.k - k_begin : p.k_per_split;
 
   for (std::int64_t group = blockIdx.z; group < p.groups; group += gridDim.z) {
-    RegisterTile<Shape> tile;
+    typename Shape::Sums tile;
     GatherLoader<T, Shape::BN, BK, kThreads, kGradWeight> b(
         p.images, p.images.data + group * p.b_group, column, k_begin);
     if constexpr (kGradWeight) {

@@ -7,6 +7,7 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
@@ -97,6 +98,66 @@ __device__ __forceinline__ void store_pack_global(T* p, const Pack<T>& values) {
   }
 #else
   store_pack(p, values);
+#endif
+}
+
+// --- Tensor cores: warp operations on fragments, laid out as the PTX ISA says ---
+
+// Whether all architectures of this build have them.
+#ifdef __CUDA_ARCH_LIST__
+constexpr bool kHasTensorCores = std::min({__CUDA_ARCH_LIST__}) >= 800;
+#else
+constexpr bool kHasTensorCores = true;  // the emulator
+#endif
+
+// The nearest TF32 number, of two as near the one further from zero.
+__device__ __forceinline__ std::uint32_t to_tf32(float value) {
+#ifdef __CUDACC__
+  std::uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+  return bits;
+#else
+  return ::emulator::to_tf32(value);
+#endif
+}
+
+// The nearest bfloat16 numbers, of two as near the even one; `low` in the lower half.
+__device__ __forceinline__ std::uint32_t to_bf16x2(float high, float low) {
+#ifdef __CUDACC__
+  std::uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+#else
+  return ::emulator::to_bf16x2(high, low);
+#endif
+}
+
+// d (16 x 8) += a (16 x 8) b (8 x 8), in TF32.
+__device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4],
+                                                 const std::uint32_t (&b)[2]) {
+#ifdef __CUDACC__
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  ::emulator::mma_m16n8k8_tf32(d, a, b);
+#endif
+}
+
+// d (16 x 8) += a (16 x 16) b (16 x 8), in bfloat16, of which a register has two: the lower k in its
+// lower half.
+__device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4],
+                                                  const std::uint32_t (&b)[2]) {
+#ifdef __CUDACC__
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  ::emulator::mma_m16n8k16_bf16(d, a, b);
 #endif
 }
 

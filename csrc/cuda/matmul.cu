@@ -3,13 +3,14 @@
 // Edges      any m, n, k: panels are filled up with zeros, stores are guarded. k == 0 stores
 //            activation(bias). Few tiles and a long k: k is split, and a second pass adds the parts.
 // Resources  two panels of each operand in shared memory: one is multiplied while the next is on its
-//            way through registers. 256 threads.
-// Rounding   one FMA per product, k ascending; parts of k in ascending order. The shape alone decides
-//            where k is split.
+//            way through registers. 256 threads; 128 on tensor cores.
+// Rounding   one FMA per product, k ascending, or what mma_tile.cuh says where that is set; parts of k
+//            in ascending order. The shape alone decides where k is split.
 // Tried      -
 // Source     the hierarchy of block, warp and thread tiles: CUTLASS's documentation.
 #include <algorithm>
 
+#include "cuda/mma_tile.cuh"
 #include "cuda/product_plan.cuh"
 #include "math/activations.h"
 #include "ops.h"
@@ -19,6 +20,11 @@ namespace {
 
 constexpr int kMaxBatchAxes = kMaxDims - 2;
 constexpr std::int64_t kMaxGridZ = 65535;
+
+template <class Step>
+using LargeMmaTile = MmaTile<Step, 128, 128, 16>;
+template <class Step>
+using SmallMmaTile = MmaTile<Step, 64, 64, 16>;
 
 struct Batches {
   std::int64_t count = 1;
@@ -56,7 +62,7 @@ __device__ __forceinline__ MatrixPair<T> matrices_of(const Problem<T>& p, std::i
 // it consists of packs, or else number by number.
 template <class Shape, bool kPacks>
 __device__ __forceinline__ void store_tile(const Problem<typename Shape::T>& p,
-                                           const RegisterTile<Shape>& tile, std::int64_t first_row,
+                                           const typename Shape::Sums& tile, std::int64_t first_row,
                                            std::int64_t first_column, typename Shape::T* out) {
   using T = typename Shape::T;
   constexpr int kPack = Pack<T>::size;
@@ -101,16 +107,17 @@ __global__ void __launch_bounds__(Shape::threads, 2)
   SHARED_ARRAY(T, a_panels, [2][BK][kPanelPitch<Shape::BM>]);
   SHARED_ARRAY(T, b_panels, [2][BK][kPanelPitch<Shape::BN>]);
   const unsigned tiles_across = static_cast<unsigned>((p.n + Shape::BN - 1) / Shape::BN);
-  const std::int64_t row = std::int64_t{blockIdx.x / tiles_across} * Shape::BM;
-  const std::int64_t column = std::int64_t{blockIdx.x % tiles_across} * Shape::BN;
+  const unsigned down = blockIdx.x / tiles_across, across = blockIdx.x % tiles_across;
   const std::int64_t k_begin = blockIdx.y * p.k_per_split;
   const std::int64_t depth = p.k - k_begin < p.k_per_split ? p.k - k_begin : p.k_per_split;
 
   for (std::int64_t batch = blockIdx.z; batch < p.batches.count; batch += gridDim.z) {
+    const std::int64_t row = std::int64_t{down} * Shape::BM;
+    const std::int64_t column = std::int64_t{across} * Shape::BN;
     const MatrixPair<T> pair = matrices_of(p, batch);
     PanelLoader<T, Shape::BM, BK, Shape::threads> a(p.a, pair.a, row, k_begin);
     PanelLoader<T, Shape::BN, BK, Shape::threads> b(p.b, pair.b, column, k_begin);
-    RegisterTile<Shape> tile;
+    typename Shape::Sums tile;
     multiply_panels<Shape>(a, b, a_panels, b_panels, depth, tile);
     T* out = p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n;
     if (p.packs) {
@@ -150,6 +157,21 @@ void launch_tiles(const ProductPlan& plan, const Problem<typename Shape::T>& pro
   LAUNCH(matmul_blocktiled_kernel<Shape>, grid, Shape::threads, problem);
 }
 
+template <class LargeShape, class SmallShape, class T>
+void launch_either(const ProductPlan& plan, const Problem<T>& problem) {
+  plan.large ? launch_tiles<LargeShape>(plan, problem) : launch_tiles<SmallShape>(plan, problem);
+}
+
+void launch(const ProductPlan& plan, const Problem<double>& problem) {
+  launch_tiles<SmallTile<double>>(plan, problem);
+}
+void launch(const ProductPlan& plan, const Problem<float>& problem) {
+  const bool launched = with_mma_step([&]<class Step>(Step) {
+    launch_either<LargeMmaTile<Step>, SmallMmaTile<Step>>(plan, problem);
+  });
+  if (!launched) launch_either<LargeTile, SmallTile<float>>(plan, problem);
+}
+
 template <class T>
 void run(const TensorView& a, const TensorView& b, const TensorView* bias, bool relu,
          const TensorView& out, Workspace& workspace) {
@@ -170,15 +192,7 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, bool 
   problem.bias = split ? nullptr : bias_values;
   problem.relu = relu && !split;
   problem.packs = aligned_for_packs(problem.out) && problem.n % Pack<T>::size == 0;
-  if constexpr (sizeof(T) == 4) {
-    if (plan.large) {
-      launch_tiles<LargeTile>(plan, problem);
-    } else {
-      launch_tiles<SmallTile<T>>(plan, problem);
-    }
-  } else {
-    launch_tiles<SmallTile<T>>(plan, problem);
-  }
+  launch(plan, problem);
   if (split) {
     add_parts(plan.splits, problem.out, problem.batches.count * problem.m * problem.n, 1, problem.n,
               bias_values, relu, out.data<T>());

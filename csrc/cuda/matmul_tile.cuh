@@ -1,5 +1,6 @@
 // The pieces of a block-tiled product that do not depend on where its operands come from: the tile's
-// shape, the loader that brings one operand's panel to shared memory, and the register tile.
+// shape, the loader that brings one operand's panel to shared memory, and the tile of sums in registers
+// (Shape::Sums; mma_tile.cuh has the one for tensor cores).
 #pragma once
 
 #include "cuda/device.cuh"
@@ -7,11 +8,15 @@
 
 namespace kernelgrad::cuda {
 
+template <class Shape>
+class RegisterTile;
+
 // A block computes BM x BN of the result in steps of BK; a thread TM x TN of it; a warp, of 4 x 8
 // threads, 4 TM x 8 TN.
 template <class Number, int Rows, int Columns, int Depth, int ThreadRows, int ThreadColumns>
 struct Tile {
   using T = Number;
+  using Sums = RegisterTile<Tile>;
   static constexpr int BM = Rows, BN = Columns, BK = Depth, TM = ThreadRows, TN = ThreadColumns;
   static constexpr int threads = BM * BN / (TM * TN);
   static constexpr int warps_across = BN / (8 * TN);
@@ -39,6 +44,7 @@ class PanelLoader {
   static constexpr int kPack = Pack<T>::size;
   static constexpr int kCount = Extent * BK / (kPack * Threads);  // packs of one thread
   static_assert(Extent * BK % (kPack * Threads) == 0 && Threads % 32 == 0 && BK % (2 * kPack) == 0);
+  static_assert(Threads % (2 * Extent) == 0 || 2 * Extent % Threads == 0);  // see rows_apart
 
  public:
   __device__ __forceinline__ PanelLoader(const Operand<T>& operand, const T* data,
@@ -46,10 +52,7 @@ class PanelLoader {
       : operand_(operand) {
     const std::int64_t rest = operand.extent - first;
     rows_ = rest < Extent ? static_cast<int>(rest) : Extent;
-    KERNELGRAD_UNROLL(8)
-    for (int i = 0; i < kCount; ++i) {
-      source_[i] = data + (first + row(i)) * operand.stride + (k + depth(i)) * operand.k_stride;
-    }
+    source_ = data + (first + row(0)) * operand.stride + (k + depth(0)) * operand.k_stride;
   }
 
   // The next panel, of which `depths` columns exist.
@@ -57,19 +60,20 @@ class PanelLoader {
     const std::int64_t step = operand_.along_k ? operand_.k_stride : operand_.stride;
     KERNELGRAD_UNROLL(8)
     for (int i = 0; i < kCount; ++i) {
+      const T* source = source_ + rows_apart(i) * operand_.stride + apart(i) * operand_.k_stride;
       const int rows = rows_ - row(i), columns = depths - depth(i);
       int inside = operand_.along_k ? columns : rows;
       if ((operand_.along_k ? rows : columns) <= 0) inside = 0;
       if (operand_.packs && inside >= kPack) {
-        held_[i] = load_pack(source_[i]);
+        held_[i] = load_pack(source);
       } else {
         KERNELGRAD_UNROLL(4)
         for (int j = 0; j < kPack; ++j) {
-          held_[i].at[j] = j < inside ? source_[i][j * step] : T(0);
+          held_[i].at[j] = j < inside ? source[j * step] : T(0);
         }
       }
-      source_[i] += BK * operand_.k_stride;
     }
+    source_ += BK * operand_.k_stride;
   }
 
   __device__ __forceinline__ void store(T (&panel)[BK][kPanelPitch<Extent>]) const {
@@ -88,19 +92,27 @@ class PanelLoader {
   // Where a thread's i-th pack begins. Along k a warp takes 16 rows of two packs, so that each row's
   // share is a whole 32-byte sector; along the rows it takes consecutive packs.
   __device__ __forceinline__ int row(int i) const {
-    const int index = i * Threads + static_cast<int>(threadIdx.x);
-    return operand_.along_k ? index % 16 + index / 32 % (Extent / 16) * 16
-                            : index % (Extent / kPack) * kPack;
+    const int thread = static_cast<int>(threadIdx.x);
+    return rows_apart(i) + (operand_.along_k ? thread % 16 + thread / 32 % (Extent / 16) * 16
+                                             : thread % (Extent / kPack) * kPack);
   }
   __device__ __forceinline__ int depth(int i) const {
-    const int index = i * Threads + static_cast<int>(threadIdx.x);
-    return operand_.along_k ? (index / 16 % 2 + index / (2 * Extent) * 2) * kPack
-                            : index / (Extent / kPack);
+    const int thread = static_cast<int>(threadIdx.x);
+    return apart(i) + (operand_.along_k ? (thread / 16 % 2 + thread / (2 * Extent) * 2) * kPack
+                                        : thread / (Extent / kPack));
+  }
+  // How far that is from the first, in rows and in depths.
+  __device__ __forceinline__ int rows_apart(int i) const {
+    return operand_.along_k ? i * Threads / 32 % (Extent / 16) * 16 : 0;
+  }
+  __device__ __forceinline__ int apart(int i) const {
+    return operand_.along_k ? i * Threads / (2 * Extent) * 2 * kPack
+                            : i * Threads / (Extent / kPack);
   }
 
   const Operand<T>& operand_;
   int rows_;
-  const T* source_[kCount];
+  const T* source_;
   Pack<T> held_[kCount];
 };
 
@@ -153,7 +165,7 @@ template <class Shape, class LoaderA, class LoaderB>
 __device__ __forceinline__ void multiply_panels(
     LoaderA& a, LoaderB& b, typename Shape::T (&a_panels)[2][Shape::BK][kPanelPitch<Shape::BM>],
     typename Shape::T (&b_panels)[2][Shape::BK][kPanelPitch<Shape::BN>], std::int64_t depth,
-    RegisterTile<Shape>& tile) {
+    typename Shape::Sums& tile) {
   constexpr int BK = Shape::BK;
   const int panels = static_cast<int>((depth + BK - 1) / BK);
   const int last = static_cast<int>(depth - (panels - 1) * std::int64_t{BK});

@@ -27,7 +27,14 @@ from kernelgrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from kernelgrad.config import build_info, get_num_threads, set_num_threads, show_config
+from kernelgrad.config import (
+    build_info,
+    get_float32_matmul_precision,
+    get_num_threads,
+    set_float32_matmul_precision,
+    set_num_threads,
+    show_config,
+)
 from kernelgrad.creation import *
 from kernelgrad.device import Device
 from kernelgrad.namespace.dtypes import *
@@ -54,6 +61,7 @@ __all__ = [
     "e",
     "enable_grad",
     "fft",
+    "get_float32_matmul_precision",
     "get_num_threads",
     "grad",
     "inf",
@@ -71,6 +79,7 @@ __all__ = [
     "pi",
     "random",
     "save",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
     "set_num_threads",
     "show_config",

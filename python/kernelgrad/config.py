@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict, cast, get_args
 
 import numpy as np
 
 from kernelgrad import _cpu, device_arrays
 from kernelgrad.cuda_label import LABEL
+
+__all__ = [
+    "build_info",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "show_config",
+]
 
 
 class BuildInfo(TypedDict):
@@ -44,6 +53,51 @@ def set_num_threads(count: int) -> None:
     >>> kg.set_num_threads(kg.get_num_threads())
     """
     _cpu.set_num_threads(count)
+
+
+MatmulPrecision = Literal["highest", "higher", "high", "medium"]
+
+
+def get_float32_matmul_precision() -> MatmulPrecision:
+    """How float32 matrix products may be computed: what `set_float32_matmul_precision` has set.
+
+    >>> kg.get_float32_matmul_precision()
+    'highest'
+    """
+    return cast(MatmulPrecision, device_arrays.matmul_precision())
+
+
+def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
+    """Lets float32 matrix products round their operands from now on, in the whole process, where
+    that is faster: on the tensor cores of a CUDA device (compute capability 8.0 or newer; an older
+    one, float64 and the CPU compute as "highest" says). Sums are float32 always.
+
+    | precision | a product's operands | its error, at most, of |a b| | for |operands| |
+    |---|---|---|---|
+    | "highest" (at first) | float32 (24 bits), by FMA | 2^-24 of the sum | any |
+    | "higher" | two TF32 numbers each (22 bits), 3 products | 2^-21 | 2^-102 to 2^127 |
+    | "high" | TF32 (11 bits) | 2^-10 + 2^-22 | 2^-126 to 2^127 |
+    | "medium" | bfloat16 (8 bits) | 2^-7 + 2^-16 | 2^-126 to 2^127 |
+
+    How tensor cores round sums is not specified: where they cut each term to the 24 bits of the
+    largest, as known ones do, a sum of k products loses (1.3 k + 2) 2^-23 |a||b| more, and three
+    times that at "higher". Operands below the last column's range may be rounded to a multiple of
+    2^-136 or count as 0; above it, as infinite (at "higher", as TF32). NaN and infinities propagate
+    as IEEE says. At each precision results are the same bits on every run on one device.
+
+    The names "highest", "high" and "medium" mean in PyTorch what they mean here.
+
+    Raises: ValueError for another name.
+
+    >>> kg.set_float32_matmul_precision("highest")
+    """
+    names = get_args(MatmulPrecision)
+    if precision not in names:
+        raise ValueError(
+            f"set_float32_matmul_precision: precision is {precision!r}; need "
+            f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}."
+        )
+    device_arrays.set_matmul_precision(precision)
 
 
 def build_info() -> BuildInfo:

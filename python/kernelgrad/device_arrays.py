@@ -28,6 +28,7 @@ class Backend(NamedTuple):
 
 # The backend in use, or why there is none; None before anybody asked.
 _backend: Backend | str | None = None
+_matmul_precision = "highest"  # what config.set_float32_matmul_precision has set
 
 
 class _Library:
@@ -50,7 +51,21 @@ def use(arrays: Any, kernels: Any) -> None:
     """Runs `kernels` on arrays of `arrays` from now on: _cuda and CuPy, or what stands for them."""
     global _backend
     kernels.use_arrays(_Library(arrays))
+    kernels.set_float32_matmul_precision(_matmul_precision)
     _backend = Backend(arrays, kernels)
+
+
+def matmul_precision() -> str:
+    """The precision of float32 products that is set."""
+    return _matmul_precision
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Sets it, for the kernels that are in use or will be."""
+    global _matmul_precision
+    _matmul_precision = precision
+    if isinstance(_backend, Backend):
+        _backend.kernels.set_float32_matmul_precision(precision)
 
 
 def _load() -> str | None:

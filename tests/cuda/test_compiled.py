@@ -27,6 +27,30 @@ INSTRUCTIONS = {
 }
 STORES = {LARGE: 16, SMALL.format("float"): 4, SMALL.format("double"): 8}  # of 16 bytes, per thread
 
+# On tensor cores, a turn of the loop over k within a panel: a warp's quarter of the tile, by
+# instructions of 16 x 8, from one 16-byte load per two depths of 32 rows or columns. Nothing else
+# is read from shared memory.
+STEPS = {  # -> instruction, depth, products for one
+    "Tf32": ("HMMA.1688.F32.TF32", 8, 1),
+    "Tf32x3": ("HMMA.1688.F32.TF32", 8, 3),
+    "Bf16": ("HMMA.16816.F32.BF16", 16, 1),
+}
+for step, (instruction, depth, products) in STEPS.items():
+    for size in (64, 128):
+        name = f"matmul_blocktiled_kernel<MmaTile<{step}, {size}, {size}, 16>>"
+        count_of_mma = products * (size // 2 // 16) * (size // 2 // 8)
+        loads = 2 * (size // 2 // 32) * depth // 4
+        INSTRUCTIONS[name] = {
+            "HMMA": (count_of_mma, count_of_mma),
+            instruction: (count_of_mma, count_of_mma),
+            "LDS": (loads, loads),
+            "LDS.128": (loads, loads),
+            "FFMA": (0, 0),
+            "LDG.E.128": (2, 32),
+            "STS.128": (2, 32),
+        }
+        STORES[name] = size * size // 4 // 128
+
 
 @pytest.fixture(scope="module")
 def kernels():

@@ -13,7 +13,7 @@ import pytest
 import kernelgrad as kg
 from backends import use_emulated_device
 from emulated_cupy import Device, EmulatedArray
-from kernelgrad import nn, optim
+from kernelgrad import device_arrays, nn, optim
 from kernelgrad.tensor import Tensor
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -115,6 +115,19 @@ def test_emulated_operands_on_two_devices():
         kg.ones(3, device="cuda") + kg.ones(3)
     with pytest.raises(ValueError, match=r"^matmul: arrays are on different devices: cuda:0 and"):
         kg.ones((2, 2), device="cuda:0") @ kg.ones((2, 2), device="cuda:1")
+
+
+def test_emulated_products_have_the_precision_that_is_set(cupy, rng):
+    a, b = (kg.asarray(rng.standard_normal((9, 9)).astype(np.float32)).to("cuda") for _ in range(2))
+    before = (a @ b).tolist()
+    try:
+        kg.set_float32_matmul_precision("high")
+        rounded = (a @ b).tolist()
+        device_arrays.use(cupy, device_arrays.require("").kernels)  # as if loaded only now
+        assert (a @ b).tolist() == rounded != before
+    finally:
+        kg.set_float32_matmul_precision("highest")
+    assert (a @ b).tolist() == before
 
 
 # --- What kernels note about their data ---

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from backends import emulated_module
-from cuda_calls import FAMILIES
+from cuda_calls import FAMILIES, tensor_cores
 from ptx.device import PtxDevice, all_programs
 from ptx.memory import PtxError
+from reference.precision import PRECISIONS
 
 pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc here")
 
@@ -41,8 +42,7 @@ def large_weight_gradient(module, rng):
 LARGE = [(large_product, 2), (large_convolution, 0), (large_weight_gradient, 0)]
 
 
-@pytest.mark.parametrize(("call", "axis"), LARGE, ids=lambda part: getattr(part, "__name__", ""))
-def test_emulated_ptx_of_a_large_tile(call, axis):
+def check_large_tile(call, axis):
     module = emulated_module("plain")
     expected = call(module, np.random.default_rng(7))
     with PtxDevice(module, chosen=lambda block: block[axis] in (0, 95)):
@@ -50,6 +50,34 @@ def test_emulated_ptx_of_a_large_tile(call, axis):
     ran = ~np.isnan(found)
     assert 0 < ran.sum() < ran.size
     assert found[ran].tobytes() == expected[ran].tobytes()
+
+
+@pytest.mark.parametrize(("call", "axis"), LARGE, ids=lambda part: getattr(part, "__name__", ""))
+def test_emulated_ptx_of_a_large_tile(call, axis):
+    check_large_tile(call, axis)
+
+
+@pytest.fixture
+def set_precision():
+    module = emulated_module("plain")
+    yield module.set_float32_matmul_precision
+    module.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_emulated_ptx_of_a_large_tile_on_tensor_cores(set_precision, precision):
+    set_precision(precision)
+    check_large_tile(large_product, 2)
+
+
+def test_emulated_ptx_of_tensor_cores_gives_the_sources_bits(set_precision):
+    module = emulated_module("plain")
+    module.set_schedule(0)
+    expected = list(tensor_cores(set_precision, module.matmul, np.random.default_rng(7)))
+    with PtxDevice(module):
+        found = list(tensor_cores(set_precision, module.matmul, np.random.default_rng(7)))
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        assert ours.tobytes() == theirs.tobytes(), f"result {i}"
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
@@ -64,7 +92,7 @@ def test_emulated_ptx_gives_the_sources_bits(family, dtype):
         assert ours.tobytes() == theirs.tobytes(), f"result {i}: {ours} is not {theirs}"
 
 
-def test_emulated_ptx_tests_launch_every_kernel():
+def test_emulated_ptx_tests_launch_every_kernel(set_precision):
     module, rng = emulated_module("plain"), np.random.default_rng(7)
     with PtxDevice(module, chosen=lambda block: False) as device:
         for family in FAMILIES:
@@ -72,6 +100,10 @@ def test_emulated_ptx_tests_launch_every_kernel():
                 list(family(module, rng, dtype))
         for call, _ in LARGE:
             call(module, rng)
+        list(tensor_cores(set_precision, module.matmul, rng))
+        for precision in PRECISIONS:
+            set_precision(precision)
+            large_product(module, rng)
     template = re.compile(r"<.*")
     wanted = {template.sub("", name) for name in all_programs()}
     assert {template.sub("", name) for name in device.executed} == wanted

@@ -9,6 +9,7 @@ import pytest
 
 from backends import SCHEDULES, emulated_module
 from kernelgrad import _cpu, kernels
+from reference.precision import PRECISIONS
 from ulps import dense_samples
 
 SIMPLE = ["exp", "log", "tanh", "sigmoid", "relu", "leaky_relu"]
@@ -20,6 +21,7 @@ FMA_LEVELS = {"avx2", "avx512", "neon"} & set(_cpu.available_isas())
 def emulated():
     yield emulated_module("plain")
     emulated_module("plain").set_schedule(0)
+    emulated_module("plain").set_float32_matmul_precision("highest")
 
 
 def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -50,6 +52,33 @@ def test_emulated_matmul_same_bits_in_every_schedule(emulated, dtype, rng, m, n,
         emulated.set_schedule(seed)
         results.add(emulated.matmul(a, b).tobytes())
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_emulated_tensor_cores_same_bits_in_every_schedule(emulated, rng, precision):
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((65, 70), (70, 130)))
+    emulated.set_float32_matmul_precision(precision)
+    results = set()
+    for seed in (*SCHEDULES["plain"], 3, 4):
+        emulated.set_schedule(seed)
+        results.add(emulated.matmul(a, b).tobytes())
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "precision"), [*(("plain", precision) for precision in PRECISIONS), ("race", "high")]
+)
+def test_emulated_tensor_cores_same_bits_by_either_tile(rng, build, precision):
+    """Many products, which take the large tile, are each what one of them is by the small one."""
+    module = emulated_module(build)
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((65, 20), (20, 72)))
+    module.set_float32_matmul_precision(precision)
+    try:
+        one = module.matmul(a, b)
+        many = module.matmul(np.broadcast_to(a, (96, 65, 20)), b)
+    finally:
+        module.set_float32_matmul_precision("highest")
+    assert (many == one).all()
 
 
 def test_emulated_matmul_more_batches_than_a_grid_is_deep(emulated, rng):

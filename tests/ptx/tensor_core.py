@@ -1,7 +1,7 @@
 """mma.sync and the conversions that go with it, by the fragment layouts of the PTX manual.
 
-Products are exact and sums are float64, rounded once to float32: hardware rounds more often, so
-that results agree within a bound, not bit for bit.
+Products are exact and sums are float64 (k ascending, as the emulator has it), rounded once to
+float32: hardware rounds more often, so that results agree within a bound, not bit for bit.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def _round_bits(bits: Array, dropped: int, to_even: bool) -> Array:
-    """float32 patterns rounded to nearest without their last bits; NaN and infinities stay."""
+    """float32 patterns rounded to nearest without their last bits; infinities stay, and NaN."""
     half = np.uint32(1 << (dropped - 1))
     keep = np.uint32(0xFFFFFFFF ^ ((1 << dropped) - 1))
     odd = (bits >> np.uint32(dropped)) & np.uint32(1)
     rounded = bits + (half - np.uint32(1) + odd if to_even else half)
-    finite = (bits & np.uint32(0x7F800000)) != np.uint32(0x7F800000)
-    return np.where(finite, rounded, bits) & keep
+    magnitude = bits & np.uint32(0x7FFFFFFF)
+    result = np.where(magnitude < np.uint32(0x7F800000), rounded, bits)
+    return np.where(magnitude > np.uint32(0x7F800000), np.uint32(0x7FFFFFFF), result) & keep
 
 
 def converted(block: Arithmetic, i: Instruction) -> tuple[str, Array]:
@@ -73,7 +74,9 @@ def multiply(block: Arithmetic, i: Instruction) -> None:
     for n, value in enumerate(_elements(block, b, kind)):
         register, half = divmod(n, per)
         right[warp, quad * per + half + 4 * per * register, group] = value
-    product = left @ right
+    product = np.zeros((block.size // 32, 16, 8))
+    for k in range(depth):
+        product += left[:, :, k, np.newaxis] * right[:, k, np.newaxis]
     sums = []
     for n, addend in enumerate(c):
         row, column = group + 8 * (n // 2), 2 * quad + n % 2

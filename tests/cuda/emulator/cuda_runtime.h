@@ -11,6 +11,8 @@
 #include <tuple>
 #include <type_traits>
 
+#include "tensor_core.h"
+
 #define __global__
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
