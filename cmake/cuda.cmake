@@ -16,6 +16,7 @@ set(kernelgrad_cuda_sources
 set(kernelgrad_cuda_bindings
   ${CMAKE_SOURCE_DIR}/csrc/bindings/array.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/axes.cpp
+  ${CMAKE_SOURCE_DIR}/csrc/bindings/builtin.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/conv2d.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/cuda_kernels.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/elementwise.cpp

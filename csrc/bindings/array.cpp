@@ -1,6 +1,7 @@
 #include "bindings/array.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace kernelgrad::bindings {
 namespace {
@@ -34,13 +35,16 @@ MemoryRange memory_range(const void* data, const TensorView& view,
 }  // namespace
 
 void ArrayInfo::set_memory(void* data, const std::ptrdiff_t* byte_strides) {
-  const std::int64_t item = item_size(view.dtype);
-  describable = reinterpret_cast<std::uintptr_t>(data) % item == 0;
+  // A power of two: shifts take a tenth of a division's time.
+  const auto item = static_cast<std::uint64_t>(item_size(view.dtype));
+  const int shift = std::countr_zero(item);
+  std::uint64_t offsets = reinterpret_cast<std::uintptr_t>(data);
   view.ptr = data;
   for (int i = 0; i < view.ndim; ++i) {
-    view.strides[i] = byte_strides[i] / item;
-    describable = describable && byte_strides[i] % item == 0;
+    view.strides[i] = byte_strides[i] >> shift;
+    offsets |= static_cast<std::uint64_t>(byte_strides[i]);
   }
+  describable = (offsets & (item - 1)) == 0;
   memory = memory_range(data, view, byte_strides);
 }
 
@@ -198,50 +202,45 @@ Device device_of(const char* op, std::initializer_list<const Input*> inputs) {
 Output::Output(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
                std::initializer_list<const Input*> inputs)
     : scope_(device_of(op, inputs)) {
-  view_.dtype = dtype;
-  if (!out.is_none()) {
-    adopt(out, op, sizes, inputs);
-    return;
+  if (out.is_none()) {
+    result_ = empty(dtype, sizes, op);
+    describe(result_, found_);
+  } else {
+    adopt(out, op, dtype, sizes, inputs);
   }
-  result_ = empty(dtype, sizes, op);
-  ArrayInfo found;
-  describe(result_, found);
-  view_ = found.view;
 }
 
-void Output::adopt(py::handle out, const char* op, std::span<const std::int64_t> sizes,
+void Output::adopt(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
                    std::initializer_list<const Input*> inputs) {
   result_ = target_ = py::reinterpret_borrow<py::object>(out);
-  ArrayInfo found;
-  if (!describe(target_, found)) {
+  if (!describe(target_, found_)) {
     target_ = imported(out, op, "out", Access::write);
-    describe(target_, found);
+    describe(target_, found_);
   }
-  if (!found.known_dtype || found.view.dtype != view_.dtype) {
+  if (!found_.known_dtype || found_.view.dtype != dtype) {
     raise_type_error(op, "out has dtype " + std::string(py::str(target_.attr("dtype"))) +
-                             "; need " + dtype_name(view_.dtype) + ".");
+                             "; need " + dtype_name(dtype) + ".");
   }
-  if (!std::ranges::equal(sizes_of(found.view), sizes)) {
+  if (!std::ranges::equal(sizes_of(found_.view), sizes)) {
     raise_value_error(op, "out has shape " + std::string(py::str(target_.attr("shape"))) +
                               "; need " + shape_string(sizes) + ".");
   }
   if (!is_writeable(target_)) raise_value_error(op, "out is read-only.");
   if (inputs.size() > 0) {
-    require_same_device(op, (*inputs.begin())->view().device, found.view.device);
+    require_same_device(op, (*inputs.begin())->view().device, found_.view.device);
   }
-  if (repeats_elements(found.view)) {
+  if (repeats_elements(found_.view)) {
     raise_value_error(op, "out has several elements at one address; pass an array of its own.");
   }
   for (const Input* input : inputs) {
-    if (overlap(found.memory, input->memory())) {
+    if (overlap(found_.memory, input->memory())) {
       raise_value_error(op, "out shares memory with an input; pass another array.");
     }
   }
-  if (!found.describable || !found.view.is_contiguous()) {
-    temporary_ = empty(view_.dtype, sizes, op);
-    describe(temporary_, found);
+  if (!found_.describable || !found_.view.is_contiguous()) {
+    temporary_ = empty(dtype, sizes, op);
+    describe(temporary_, found_);
   }
-  view_ = found.view;
 }
 
 py::object Output::finish() {

@@ -111,16 +111,16 @@ class Output {
  public:
   Output(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
          std::initializer_list<const Input*> inputs);
-  const TensorView& view() const { return view_; }
+  const TensorView& view() const { return found_.view; }
   py::object finish();
 
  private:
-  void adopt(py::handle out, const char* op, std::span<const std::int64_t> sizes,
+  void adopt(py::handle out, const char* op, DType dtype, std::span<const std::int64_t> sizes,
              std::initializer_list<const Input*> inputs);
 
   DeviceScope scope_;
   py::object result_, target_, temporary_;  // target_: result_, or the array imported for it
-  TensorView view_;
+  ArrayInfo found_;
 };
 
 // A new uninitialised array. ValueError names `op` if the shape is negative somewhere or too large.

@@ -1,6 +1,7 @@
 #include <string_view>
 
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "bindings/window.h"
 #include "ops.h"
 
@@ -214,17 +215,20 @@ constexpr const char* kGradBiasDoc =
 void bind_conv2d(py::module_& m) {
   const py::int_ one(1), zero(0);
   const auto none = py::none();
-  m.def("conv2d", conv2d, py::arg("x"), py::arg("w"), py::arg("bias") = none, py::kw_only(),
-        py::arg("stride") = one, py::arg("padding") = zero, py::arg("dilation") = one,
-        py::arg("groups") = one, py::arg("activation") = none, py::arg("out") = none, kConv2dDoc);
-  m.def("conv2d_grad_input", conv2d_grad_input, py::arg("grad_out"), py::arg("w"),
-        py::arg("input_size"), py::kw_only(), py::arg("stride") = one, py::arg("padding") = zero,
-        py::arg("dilation") = one, py::arg("groups") = one, py::arg("out") = none, kGradInputDoc);
-  m.def("conv2d_grad_weight", conv2d_grad_weight, py::arg("grad_out"), py::arg("x"),
-        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = one, py::arg("padding") = zero,
-        py::arg("dilation") = one, py::arg("groups") = one, py::arg("out") = none, kGradWeightDoc);
-  m.def("conv2d_grad_bias", conv2d_grad_bias, py::arg("grad_out"), py::kw_only(),
-        py::arg("out") = none, kGradBiasDoc);
+  def_kernel(m, "conv2d", conv2d, py::arg("x"), py::arg("w"), py::arg("bias") = none, py::kw_only(),
+             py::arg("stride") = one, py::arg("padding") = zero, py::arg("dilation") = one,
+             py::arg("groups") = one, py::arg("activation") = none, py::arg("out") = none,
+             kConv2dDoc);
+  def_kernel(m, "conv2d_grad_input", conv2d_grad_input, py::arg("grad_out"), py::arg("w"),
+             py::arg("input_size"), py::kw_only(), py::arg("stride") = one,
+             py::arg("padding") = zero, py::arg("dilation") = one, py::arg("groups") = one,
+             py::arg("out") = none, kGradInputDoc);
+  def_kernel(m, "conv2d_grad_weight", conv2d_grad_weight, py::arg("grad_out"), py::arg("x"),
+             py::arg("kernel_size"), py::kw_only(), py::arg("stride") = one,
+             py::arg("padding") = zero, py::arg("dilation") = one, py::arg("groups") = one,
+             py::arg("out") = none, kGradWeightDoc);
+  def_kernel(m, "conv2d_grad_bias", conv2d_grad_bias, py::arg("grad_out"), py::kw_only(),
+             py::arg("out") = none, kGradBiasDoc);
 }
 
 }  // namespace kernelgrad::bindings

@@ -4,17 +4,10 @@
 
 #include "bindings/array.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 
 namespace kernelgrad::bindings {
 namespace {
-
-constexpr const char* kName = "by_array_type";
-
-struct Choice {
-  py::object host, otherwise;
-  std::string name, doc;
-  PyMethodDef method;
-};
 
 // The first argument, or of a list the first item; null if there is none.
 PyObject* first_array(PyObject* const* arguments, Py_ssize_t count) {
@@ -24,38 +17,35 @@ PyObject* first_array(PyObject* const* arguments, Py_ssize_t count) {
   return PySequence_Fast_GET_SIZE(first) > 0 ? PySequence_Fast_GET_ITEM(first, 0) : nullptr;
 }
 
-PyObject* choose(PyObject* self, PyObject* const* arguments, Py_ssize_t positional,
-                 PyObject* names) {
-  const auto* choice = static_cast<const Choice*>(PyCapsule_GetPointer(self, kName));
-  const Py_ssize_t count = positional + (names == nullptr ? 0 : PyTuple_GET_SIZE(names));
-  PyObject* first = first_array(arguments, count);
-  const auto flags = static_cast<std::size_t>(positional);
-  if (first == nullptr || py::detail::npy_api::get().PyArray_Check_(first)) {
-    return PyObject_Vectorcall(choice->host.ptr(), arguments, flags, names);
+class Choice final : public Builtin {
+ public:
+  Choice(py::object host, py::object otherwise)
+      : host_(std::move(host)), otherwise_(std::move(otherwise)) {}
+
+  PyObject* call(PyObject* const* arguments, Py_ssize_t positional, PyObject* names) override {
+    const Py_ssize_t count = positional + (names == nullptr ? 0 : PyTuple_GET_SIZE(names));
+    PyObject* first = first_array(arguments, count);
+    const auto flags = static_cast<std::size_t>(positional);
+    if (first == nullptr || py::detail::npy_api::get().PyArray_Check_(first)) {
+      return PyObject_Vectorcall(host_.ptr(), arguments, flags, names);
+    }
+    std::vector<PyObject*> passed{host_.ptr()};
+    passed.insert(passed.end(), arguments, arguments + count);
+    return PyObject_Vectorcall(otherwise_.ptr(), passed.data(), flags + 1, names);
   }
-  std::vector<PyObject*> passed{choice->host.ptr()};
-  passed.insert(passed.end(), arguments, arguments + count);
-  return PyObject_Vectorcall(choice->otherwise.ptr(), passed.data(), flags + 1, names);
-}
+
+ private:
+  py::object host_, otherwise_;
+};
 
 py::object by_array_type(const py::object& function, const py::object& otherwise) {
-  auto* choice = new Choice{function,
-                            otherwise,
-                            py::str(function.attr("__name__")),
-                            py::str(function.attr("__doc__")),
-                            {}};
-  choice->method = {choice->name.c_str(), reinterpret_cast<PyCFunction>(choose),
-                    METH_FASTCALL | METH_KEYWORDS, choice->doc.c_str()};
-  const py::capsule self(choice, kName, [](void* owned) { delete static_cast<Choice*>(owned); });
-  PyObject* built = PyCFunction_NewEx(&choice->method, self.ptr(), nullptr);
-  if (built == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(built);
+  return make_builtin(std::make_unique<Choice>(function, otherwise), function);
 }
 
 }  // namespace
 
 void bind_dispatch(py::module_& m) {
-  m.def(kName, &by_array_type, py::arg("function"), py::arg("otherwise"),
+  m.def("by_array_type", &by_array_type, py::arg("function"), py::arg("otherwise"),
         "The function under its own name for NumPy arrays (or lists of them); for others "
         "otherwise(function, *args, **kwargs).");
 }

@@ -1,5 +1,6 @@
 #include "bindings/array.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -49,11 +50,11 @@ std::string grad_doc(const Description& d) {
 }
 
 void bind_plain(py::module_& m, const Description& d) {
-  m.def(
-      d.name, [d](py::handle x, py::handle out) { return unary(d.op, d.name, x, 0, out); },
+  def_kernel(
+      m, d.name, [d](py::handle x, py::handle out) { return unary(d.op, d.name, x, 0, out); },
       py::arg("x"), py::kw_only(), py::arg("out") = py::none(), value_doc(d).c_str());
-  m.def(
-      d.grad_name,
+  def_kernel(
+      m, d.grad_name,
       [d](py::handle grad_out, py::handle saved, py::handle out) {
         return unary_grad(d.op, d.grad_name, grad_out, d.saved_name, saved, 0, out);
       },
@@ -63,15 +64,15 @@ void bind_plain(py::module_& m, const Description& d) {
 
 void bind_with_parameter(py::module_& m, const Description& d, const char* parameter,
                          double standard) {
-  m.def(
-      d.name,
+  def_kernel(
+      m, d.name,
       [d](py::handle x, double value, py::handle out) {
         return unary(d.op, d.name, x, value, out);
       },
       py::arg("x"), py::arg(parameter) = standard, py::kw_only(), py::arg("out") = py::none(),
       value_doc(d).c_str());
-  m.def(
-      d.grad_name,
+  def_kernel(
+      m, d.grad_name,
       [d](py::handle grad_out, py::handle saved, double value, py::handle out) {
         return unary_grad(d.op, d.grad_name, grad_out, d.saved_name, saved, value, out);
       },
@@ -86,15 +87,15 @@ UnaryOp gelu_form(const char* name, const std::string& approximate) {
 }
 
 void bind_gelu(py::module_& m, const Description& d) {
-  m.def(
-      d.name,
+  def_kernel(
+      m, d.name,
       [d](py::handle x, const std::string& approximate, py::handle out) {
         return unary(gelu_form(d.name, approximate), d.name, x, 0, out);
       },
       py::arg("x"), py::arg("approximate") = "none", py::kw_only(), py::arg("out") = py::none(),
       value_doc(d).c_str());
-  m.def(
-      d.grad_name,
+  def_kernel(
+      m, d.grad_name,
       [d](py::handle grad_out, py::handle x, const std::string& approximate, py::handle out) {
         return unary_grad(gelu_form(d.grad_name, approximate), d.grad_name, grad_out, d.saved_name,
                           x, 0, out);

@@ -4,6 +4,7 @@
 
 #include "bindings/array.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "bindings/window.h"
 #include "ops.h"
 
@@ -164,9 +165,10 @@ constexpr const char* kMatmulDoc =
 }  // namespace
 
 void bind_matmul(py::module_& m) {
-  m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::kw_only(), py::arg("bias") = py::none(),
-        py::arg("activation") = py::none(), py::arg("transpose_a") = false,
-        py::arg("transpose_b") = false, py::arg("out") = py::none(), kMatmulDoc);
+  def_kernel(m, "matmul", &matmul, py::arg("a"), py::arg("b"), py::kw_only(),
+             py::arg("bias") = py::none(), py::arg("activation") = py::none(),
+             py::arg("transpose_a") = false, py::arg("transpose_b") = false,
+             py::arg("out") = py::none(), kMatmulDoc);
 }
 
 }  // namespace kernelgrad::bindings

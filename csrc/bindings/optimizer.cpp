@@ -3,6 +3,7 @@
 
 #include "bindings/array.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -166,15 +167,15 @@ constexpr const char* kAdamDoc =
 }  // namespace
 
 void bind_optimizer(py::module_& m) {
-  m.def("sgd_step", &sgd_step, py::arg("params"), py::arg("grads"),
-        py::arg("momentum_buffers") = py::none(), py::kw_only(), py::arg("lr"),
-        py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0,
-        py::arg("nesterov") = false, py::arg("maximize") = false, py::arg("first_step") = false,
-        kSgdDoc);
-  m.def("adam_step", &adam_step, py::arg("params"), py::arg("grads"), py::arg("exp_avgs"),
-        py::arg("exp_avg_sqs"), py::kw_only(), py::arg("lr"), py::arg("beta1"), py::arg("beta2"),
-        py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"), py::arg("step"),
-        py::arg("maximize") = false, kAdamDoc);
+  def_kernel(m, "sgd_step", &sgd_step, py::arg("params"), py::arg("grads"),
+             py::arg("momentum_buffers") = py::none(), py::kw_only(), py::arg("lr"),
+             py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0,
+             py::arg("nesterov") = false, py::arg("maximize") = false,
+             py::arg("first_step") = false, kSgdDoc);
+  def_kernel(m, "adam_step", &adam_step, py::arg("params"), py::arg("grads"), py::arg("exp_avgs"),
+             py::arg("exp_avg_sqs"), py::kw_only(), py::arg("lr"), py::arg("beta1"),
+             py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("decoupled"),
+             py::arg("step"), py::arg("maximize") = false, kAdamDoc);
 }
 
 }  // namespace kernelgrad::bindings

@@ -1,4 +1,5 @@
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "bindings/window.h"
 #include "ops.h"
 
@@ -174,18 +175,18 @@ constexpr const char* kAvgGradDoc =
 void bind_pool2d(py::module_& m) {
   const auto none = py::none();
   const py::int_ zero(0), one(1);
-  m.def("max_pool2d", max_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
-        py::arg("stride") = none, py::arg("padding") = zero, py::arg("dilation") = one,
-        py::arg("ceil_mode") = false, kMaxDoc);
-  m.def("max_pool2d_grad", max_pool2d_grad, py::arg("grad_out"), py::arg("indices"),
-        py::arg("input_size"), py::kw_only(), py::arg("out") = none, kMaxGradDoc);
-  m.def("avg_pool2d", avg_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
-        py::arg("stride") = none, py::arg("padding") = zero, py::arg("ceil_mode") = false,
-        py::arg("count_include_pad") = true, py::arg("out") = none, kAvgDoc);
-  m.def("avg_pool2d_grad", avg_pool2d_grad, py::arg("grad_out"), py::arg("input_size"),
-        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = none, py::arg("padding") = zero,
-        py::arg("ceil_mode") = false, py::arg("count_include_pad") = true, py::arg("out") = none,
-        kAvgGradDoc);
+  def_kernel(m, "max_pool2d", max_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
+             py::arg("stride") = none, py::arg("padding") = zero, py::arg("dilation") = one,
+             py::arg("ceil_mode") = false, kMaxDoc);
+  def_kernel(m, "max_pool2d_grad", max_pool2d_grad, py::arg("grad_out"), py::arg("indices"),
+             py::arg("input_size"), py::kw_only(), py::arg("out") = none, kMaxGradDoc);
+  def_kernel(m, "avg_pool2d", avg_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
+             py::arg("stride") = none, py::arg("padding") = zero, py::arg("ceil_mode") = false,
+             py::arg("count_include_pad") = true, py::arg("out") = none, kAvgDoc);
+  def_kernel(m, "avg_pool2d_grad", avg_pool2d_grad, py::arg("grad_out"), py::arg("input_size"),
+             py::arg("kernel_size"), py::kw_only(), py::arg("stride") = none,
+             py::arg("padding") = zero, py::arg("ceil_mode") = false,
+             py::arg("count_include_pad") = true, py::arg("out") = none, kAvgGradDoc);
 }
 
 }  // namespace kernelgrad::bindings

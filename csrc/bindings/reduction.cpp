@@ -1,5 +1,6 @@
 #include "bindings/axes.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -40,8 +41,8 @@ constexpr const char* kReductionRest =
     "unfit out";
 
 void bind_reduction(py::module_& m, Reduction op, const char* name, const std::string& doc) {
-  m.def(
-      name,
+  def_kernel(
+      m, name,
       [op, name](py::handle x, py::handle axis, bool keepdims, py::handle out) {
         return reduce(op, name, x, axis, 0, keepdims, out);
       },
@@ -65,8 +66,8 @@ void bind_reduction(py::module_& m) {
       "Variance over axes: the sum of squared deviations from the mean, found first, over "
       "max(0, n - correction)." +
       rest + ".";
-  m.def(
-      "var",
+  def_kernel(
+      m, "var",
       [](py::handle x, py::handle axis, double correction, bool keepdims, py::handle out) {
         return reduce(Reduction::var, "var", x, axis, correction, keepdims, out);
       },

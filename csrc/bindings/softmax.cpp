@@ -1,5 +1,6 @@
 #include "bindings/axes.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -58,8 +59,8 @@ void bind_form(py::module_& m, SoftmaxForm form, const char* name, const char* g
       "  Raises: TypeError for another type or dtype; ValueError for an axis out of range or an "
       "unfit out.\n"
       "  Reference: Milakov & Gimelshein, arXiv:1805.02867.";
-  m.def(
-      name,
+  def_kernel(
+      m, name,
       [form, name](py::handle x, py::handle axis, py::handle out) {
         return softmax(form, name, x, axis, out);
       },
@@ -70,8 +71,8 @@ void bind_form(py::module_& m, SoftmaxForm form, const char* name, const char* g
       "  Dtypes: float32 or float64, both the same.\n"
       "  Raises: TypeError for another type or dtypes that differ; ValueError for shapes that "
       "differ, an axis out of range or an unfit out.";
-  m.def(
-      grad_name,
+  def_kernel(
+      m, grad_name,
       [form, grad_name](py::handle grad_out, py::handle y, py::handle axis, py::handle out) {
         return softmax_grad(form, grad_name, grad_out, y, axis, out);
       },

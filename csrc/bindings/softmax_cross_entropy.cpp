@@ -3,6 +3,7 @@
 
 #include "bindings/array.h"
 #include "bindings/bind.h"
+#include "bindings/builtin.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -219,13 +220,15 @@ void bind_softmax_cross_entropy(py::module_& m) {
   const auto ignore_index = py::arg("ignore_index") = -100;
   const auto label_smoothing = py::arg("label_smoothing") = 0.0;
   const auto reduction = py::arg("reduction") = "mean";
-  m.def("softmax_cross_entropy", &forward, py::arg("logits"), py::arg("targets"), py::kw_only(),
-        weight, ignore_index, label_smoothing, reduction, py::arg("return_lse") = false, kLossDoc);
-  m.def("softmax_cross_entropy_grad", &backward, py::arg("grad_out"), py::arg("logits"),
-        py::arg("targets"), py::arg("lse"), py::kw_only(), weight, ignore_index, label_smoothing,
-        reduction, py::arg("out") = py::none(), kGradDoc);
-  m.def("softmax_cross_entropy_with_grad", &with_grad, py::arg("logits"), py::arg("targets"),
-        py::kw_only(), weight, ignore_index, label_smoothing, reduction, kWithGradDoc);
+  def_kernel(m, "softmax_cross_entropy", &forward, py::arg("logits"), py::arg("targets"),
+             py::kw_only(), weight, ignore_index, label_smoothing, reduction,
+             py::arg("return_lse") = false, kLossDoc);
+  def_kernel(m, "softmax_cross_entropy_grad", &backward, py::arg("grad_out"), py::arg("logits"),
+             py::arg("targets"), py::arg("lse"), py::kw_only(), weight, ignore_index,
+             label_smoothing, reduction, py::arg("out") = py::none(), kGradDoc);
+  def_kernel(m, "softmax_cross_entropy_with_grad", &with_grad, py::arg("logits"),
+             py::arg("targets"), py::kw_only(), weight, ignore_index, label_smoothing, reduction,
+             kWithGradDoc);
 }
 
 }  // namespace kernelgrad::bindings

@@ -101,7 +101,7 @@ void check_windows(const char* op, const Window2d& window, const TensorView& x_s
 }
 
 Activation parse_activation(py::handle value, const char* op) {
-  constexpr std::pair<std::string_view, Activation> kNames[] = {
+  static constexpr std::pair<std::string_view, Activation> kNames[] = {
       {"relu", Activation::relu},           {"gelu", Activation::gelu},
       {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu},
       {"sigmoid", Activation::sigmoid},     {"tanh", Activation::tanh}};

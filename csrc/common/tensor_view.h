@@ -37,13 +37,14 @@ decltype(auto) with_type(DType dtype, Function&& function) {
 }
 
 // A borrowed, typed, strided window on memory. Strides count elements and may be zero or negative.
+// Past ndim, sizes and strides say nothing: writing them each time would cost a small call dearly.
 struct TensorView {
   void* ptr = nullptr;
   DType dtype = DType::f32;
   Device device{};
   int ndim = 0;
-  std::int64_t sizes[kMaxDims] = {};
-  std::int64_t strides[kMaxDims] = {};
+  std::int64_t sizes[kMaxDims];
+  std::int64_t strides[kMaxDims];
 
   template <class T>
   T* data() const {
