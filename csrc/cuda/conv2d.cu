@@ -7,7 +7,9 @@
 // Resources  matmul's tiles and main loop. Few result channels: conv2d_direct.cu.
 // Rounding   one FMA per product, k ascending; parts of k in ascending order. The shape alone decides
 //            where k is split.
-// Tried      -
+// Tried      Nothing better for two lines of docs/cuda_traffic.md yet. Images: taps shift the 32 positions
+//            of a warp off the sectors, 1.4 times the ideal; the caches have the rest. Packing filters
+//            transposes them: 2 times the ideal sectors, once for each number.
 // Source     implicit GEMM: Chetlur et al., arXiv:1410.0759.
 #include "cuda/conv2d_product.cuh"
 #include "ops.h"

@@ -6,7 +6,8 @@
 // Resources  256 threads; filters and images come from the caches.
 // Rounding   correlation: one FMA per product, channels and taps in order. Weight gradient: chunks of 64
 //            of a thread's products, then its threads in a fixed order.
-// Tried      -
+// Tried      Nothing better for the images of docs/cuda_traffic.md yet: taps shift positions off the
+//            sectors, 1.2 times the ideal; the caches have the rest.
 // Source     -
 #include <algorithm>
 

@@ -6,7 +6,8 @@
 // Resources  matmul's main loop. Few result channels: conv2d_direct.cu.
 // Rounding   one FMA per product, k ascending; parts of k in ascending order. The shape alone decides
 //            where k is split.
-// Tried      -
+// Tried      Nothing better for the images of docs/cuda_traffic.md yet: taps shift positions off the
+//            sectors, 1.4 times the ideal; the caches have the rest.
 // Source     implicit GEMM: Chetlur et al., arXiv:1410.0759.
 #include "cuda/conv2d_product.cuh"
 #include "ops.h"

@@ -6,7 +6,9 @@
 // Resources  256 threads; a column tile's totals in shared memory. Rows in 16-byte accesses where
 //            alignment allows, with the same bits where it does not.
 // Rounding   a term passes through at most 67 additions in each stage; a variance finds the mean first.
-// Tried      -
+// Tried      Nothing better for rows of a thread in docs/cuda_traffic.md yet: a row of 8 is two packs in
+//            one sector, which either read asks for, the second time from the cache: 2 times the ideal
+//            sectors.
 // Source     -
 #include <algorithm>
 

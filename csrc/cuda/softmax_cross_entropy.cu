@@ -161,13 +161,14 @@ __global__ void __launch_bounds__(kGroupThreads, 2)
 
 // --- launchers ---
 
-// The workspace: two numbers, the parts of a sum, the positions' losses.
+// The workspace: two numbers, the parts of a sum, the positions' losses, both in sectors of their own.
+constexpr std::int64_t kNumbers = 4;
 struct Layout {
   double *divisor, *classes_weight, *parts, *losses;
   explicit Layout(const Workspace& workspace)
       : divisor(reinterpret_cast<double*>(workspace.ptr)),
         classes_weight(divisor + 1),
-        parts(divisor + 2),
+        parts(divisor + kNumbers),
         losses(parts + kMaxParts) {}
 };
 
@@ -267,7 +268,7 @@ std::int64_t first_bad_target(const TensorView&, std::int64_t, std::int64_t) { r
 
 std::size_t softmax_cross_entropy_workspace_bytes(const TensorView& logits) {
   const std::int64_t positions = logits.size() / logits.sizes[class_axis(logits)];
-  return static_cast<std::size_t>(2 + kMaxParts + positions) * sizeof(double);
+  return static_cast<std::size_t>(kNumbers + kMaxParts + positions) * sizeof(double);
 }
 
 void softmax_cross_entropy(const TensorView& logits, const TensorView& targets,

@@ -7,7 +7,26 @@
 #include "bindings/bind.h"
 #include "emulated_ops.h"
 #include "emulator/scheduler.h"
+#include "emulator/traffic.h"
 #include "interpreter.h"
+
+namespace {
+
+void count_traffic(bool on) {
+  emulator::count_traffic(on);
+  kernelgrad::emulated::align_arrays(on);
+}
+
+pybind11::list counted_traffic() {
+  pybind11::list found;
+  for (const emulator::Traffic& t : emulator::counted_traffic()) {
+    found.append(pybind11::make_tuple(t.kernel, t.code, t.shared, t.write, t.bytes, t.requests,
+                                      t.transfers, t.ideal));
+  }
+  return found;
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_emulated_host, m) {
   m.doc() = "kernelgrad's CUDA kernels on NumPy arrays and an emulated device. For tests only.";
@@ -22,6 +41,13 @@ PYBIND11_MODULE(_emulated_host, m) {
         return out;
       },
       pybind11::arg("fault"), pybind11::arg("x"), "3 x[i ^ 33], by faulty_kernels.cu.");
+  m.def("count_traffic", &count_traffic, pybind11::arg("on"),
+        "Counts the transfers of memory from now on, in the build `race`; arrays begin at "
+        "multiples of "
+        "256 bytes then, whatever their places on the host.");
+  m.def("counted_traffic", &counted_traffic,
+        "Of each place in the code: kernel, offset in the module, whether shared memory, whether a "
+        "write, bytes; requests, transfers, ideal.");
   bind_interpreter(m);
   kernelgrad::bindings::bind_cuda_kernels(m);
 }

@@ -30,6 +30,8 @@ Reach reach_of(const TensorView& x) {
   return reach;
 }
 
+bool arrays_aligned = false;
+
 // An array in device memory as long as the scope lasts: of exactly its bytes, at the remainder modulo
 // 256 that it has on the host, since kernels choose their path by alignment.
 class OnDevice {
@@ -42,7 +44,7 @@ class OnDevice {
       : view_(host),
         first_(host.data<std::byte>() - reach.before * item_size(host.dtype)),
         memory_(static_cast<std::size_t>((reach.before + reach.from) * item_size(host.dtype)),
-                reinterpret_cast<std::uintptr_t>(first_) % 256) {
+                arrays_aligned ? 0 : reinterpret_cast<std::uintptr_t>(first_) % 256) {
     view_.ptr = memory_.begin() + reach.before * item_size(host.dtype);
     view_.device = {DeviceType::cuda, 0};
   }
@@ -136,6 +138,8 @@ class ErrorFlag {
 };
 
 }  // namespace
+
+void align_arrays(bool aligned) { arrays_aligned = aligned; }
 
 unsigned take_data_errors() { return std::exchange(data_errors, 0); }
 

@@ -43,9 +43,24 @@ def convolution(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[A
     yield module.conv2d(normal(rng, dtype, 2, 3, 6, 6), normal(rng, dtype, 6, 3, 3, 3), padding=1)
 
 
+def tensor_cores(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
+    """In float64 as ever."""
+    module.set_float32_matmul_precision("high")
+    yield module.matmul(normal(rng, dtype, 9, 8), normal(rng, dtype, 8, 8))
+    module.set_float32_matmul_precision("highest")
+
+
 CALLS: dict[str, Callable[..., Iterator[Any]]] = {
     function.__name__: function
-    for function in (*cuda_calls.FAMILIES, depthwise, many_tiles, short_rows, product, convolution)
+    for function in (
+        *cuda_calls.FAMILIES,
+        depthwise,
+        many_tiles,
+        short_rows,
+        product,
+        convolution,
+        tensor_cores,
+    )
 }
 
 

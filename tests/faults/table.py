@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class At(NamedTuple):
-    leg: str  # who notices: a build of the emulator, "ptx" or "audit"
+    leg: str  # who notices: a build of the emulator, "traffic", "ptx" or "audit"
     unit: str  # in which kernels: csrc/cuda/<unit>.cu
     file: str  # where the fault is: the unit, or what it includes
 
@@ -19,7 +19,7 @@ class Fault:
     text: str  # what it replaces, once in the file
     by: str
     finding: str  # what the leg says; "wrong": the results are not the sound kernels'
-    call: str = ""  # of run_call.py; the unit's own where it is not given
+    call: str = ""  # of run_call.py (traffic: of cuda_traffic.py); the unit's own where not given
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.at.leg}-{self.at.unit}"
@@ -172,6 +172,46 @@ FAULTS = (
         "p.out + group * p.out_group;",
         r"raised conv2d_product_kernel<.*>: data race on global memory",
     ),
+    # --- more traffic than there must be ---
+    Fault(
+        "bank conflicts",
+        At("traffic", "matmul", "matmul_tile.cuh"),
+        "constexpr int kPanelPitch = Extent + 4;",
+        "constexpr int kPanelPitch = Extent;",
+        "matmul_blocktiled_kernel: shared write",
+        "matmul 64x64x1024",
+    ),
+    Fault(
+        "bank conflicts",
+        At("traffic", "conv2d_grad_weight", "matmul_tile.cuh"),
+        "constexpr int kPanelPitch = Extent + 4;",
+        "constexpr int kPanelPitch = Extent;",
+        "conv2d_product_kernel: shared write",
+        "conv2d 3x3, 16 to 64 channels",
+    ),
+    Fault(
+        "scattered accesses",
+        At("traffic", "softmax", "softmax.cu"),
+        "for (std::int64_t i = threadIdx.x % kSize; i < n; i += kSize) {",
+        "const std::int64_t part = n / kSize, own = threadIdx.x % kSize * part;\n"
+        "  for (std::int64_t i = own; i < own + part; ++i) {",
+        "softmax_kernel: global read",
+        "softmax, rows of 1024",
+    ),
+    Fault(
+        "scattered accesses",
+        At("traffic", "pool2d", "lines.cuh"),
+        "block * of_block + (thread >> lines.log_width); line < lines.count;\n"
+        "       line += blocks * of_block) {\n"
+        "    KERNELGRAD_UNROLL(1)\n"
+        "    for (std::int64_t x = thread & (width - 1);",
+        "block * of_block + thread % of_block; line < lines.count;\n"
+        "       line += blocks * of_block) {\n"
+        "    KERNELGRAD_UNROLL(1)\n"
+        "    for (std::int64_t x = thread / of_block;",
+        "avg_pool2d_kernel: global write",
+        "pooling 2x2",
+    ),
     # --- what only nvcc sees ---
     Fault(
         "swapped assembly operands",
@@ -188,6 +228,18 @@ FAULTS = (
         '"d"(values.at[1]),\n                 "d"(values.at[0])',
         "wrong in float64",
         "convolution",
+    ),
+    Fault(
+        "swapped assembly operands",
+        At("ptx", "matmul", "device.cuh"),
+        """: "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  ::emulator::mma_m16n8k8_tf32""",
+        """: "r"(a[0]), "r"(a[2]), "r"(a[1]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  ::emulator::mma_m16n8k8_tf32""",
+        "wrong in float32",
+        "tensor_cores",
     ),
     Fault(
         "spilled registers",

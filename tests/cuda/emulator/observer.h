@@ -10,7 +10,7 @@ namespace emulator {
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void grid_begins() = 0;
+  virtual void grid_begins(const char* kernel) = 0;
   virtual void block_begins(unsigned block) = 0;
   virtual void barrier_passed() = 0;
   virtual void warp_synchronised(unsigned warp) = 0;

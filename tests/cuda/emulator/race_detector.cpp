@@ -10,6 +10,7 @@
 #include "cuda_runtime.h"
 #include "memory.h"
 #include "observer.h"
+#include "traffic.h"
 
 namespace emulator {
 namespace {
@@ -33,14 +34,21 @@ class RaceDetector : public Observer {
  public:
   RaceDetector() : shared_(kSharedBytes / 4) { observer = this; }
 
-  void grid_begins() override { ++now_.grid; }
+  void grid_begins(const char* kernel) override {
+    ++now_.grid;
+    traffic_grid_begins(kernel);
+  }
   void block_begins(unsigned block) override {
+    traffic_ordered();
     now_.block = block;
     now_.epoch = 0;
     warp_epochs_.assign(32, 0);
     shared_.assign(shared_.size(), {});
   }
-  void barrier_passed() override { ++now_.epoch; }
+  void barrier_passed() override {
+    ++now_.epoch;
+    traffic_ordered();
+  }
   void warp_synchronised(unsigned warp) override { ++warp_epochs_[warp]; }
   void memory_freed(const DeviceMemory& memory) override { global_.erase(&memory); }
 
@@ -62,6 +70,7 @@ class RaceDetector : public Observer {
     now_.warp = now_.thread / 32;
     now_.warp_epoch = warp_epochs_[now_.warp];
     now_.code = code;
+    traffic_access(address, bytes, write, in_shared, now_.thread, code);
     const std::size_t last = (static_cast<std::size_t>(offset) + bytes - 1) / 4;
     for (std::size_t i = static_cast<std::size_t>(offset) / 4; i <= last && i < words->size();
          ++i) {

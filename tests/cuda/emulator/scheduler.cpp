@@ -209,7 +209,7 @@ void run_grid(const char* kernel, dim3 grid, dim3 block, const std::function<voi
   failure.clear();
   Schedule order(schedule_seed);
   schedule = &order;
-  if (observer != nullptr) observer->grid_begins();
+  if (observer != nullptr) observer->grid_begins(kernel);
   for (unsigned i : order.block_order(static_cast<unsigned>(blocks))) {
     run_block(i);
     if (!failure.empty()) throw std::runtime_error(std::string(kernel) + ": " + failure + ".");
