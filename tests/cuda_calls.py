@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from reference.precision import PRECISIONS
+
 ELEMENTWISE = ("exp", "log", "tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu")
 ELEMENTWISE += ("softplus", "mish")
 
@@ -118,3 +120,40 @@ def conv2d(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
 
 FAMILIES = (elementwise, matmul, softmax, optimizer)
 FAMILIES += (reduction, softmax_cross_entropy, pool2d, conv2d)
+
+
+def large_product(module: Any, rng: np.random.Generator) -> Any:
+    """The large tile is taken where there are many of it."""
+    return module.matmul(normal(rng, np.float32, 96, 65, 20), normal(rng, np.float32, 96, 20, 72))
+
+
+def large_convolution(module: Any, rng: np.random.Generator) -> Any:
+    x, w = normal(rng, np.float32, 24, 1, 16, 16), normal(rng, np.float32, 65, 1, 3, 3)
+    return module.conv2d(x, w, padding=1)
+
+
+def large_weight_gradient(module: Any, rng: np.random.Generator) -> Any:
+    grad_out, x = (normal(rng, np.float32, 1, c, 2, 2) for c in (65, 682))
+    return module.conv2d_grad_weight(grad_out, x, 3, padding=1)
+
+
+LARGE = (large_product, large_convolution, large_weight_gradient)
+
+
+def launched_kernels(module: Any) -> set[str]:
+    """Which kernels of an emulated module all these calls launch; they are not run for this."""
+    names: set[str] = set()
+    rng = np.random.default_rng(7)
+    module.set_interpreter(lambda kernel, *_: names.add(kernel.replace("> >", ">>")))
+    for family in FAMILIES:
+        for dtype in (np.float32, np.float64):
+            list(family(module, rng, dtype))
+    for call in LARGE:
+        call(module, rng)
+    list(tensor_cores(module.set_float32_matmul_precision, module.matmul, rng))
+    for precision in PRECISIONS:
+        module.set_float32_matmul_precision(precision)
+        large_product(module, rng)
+    module.set_float32_matmul_precision("highest")
+    module.set_interpreter(None)
+    return names

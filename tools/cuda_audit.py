@@ -4,7 +4,8 @@
     python tools/cuda_audit.py --check    # fails unless it is what would be written
 
 Compiles each file for each architecture of cmake/cuda.cmake with spills as errors, and reads the
-assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them.
+assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them. Which
+kernels run emulated is asked of the build that KERNELGRAD_CUDA_EMULATION names: CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -140,20 +141,37 @@ def gpu_label() -> str:
     return label.removeprefix("compiled and emulated; ")
 
 
-def table(kernels: list[Kernel]) -> str:
+def launched_kernels() -> set[str]:
+    """What tests/cuda/test_ptx.py runs on the emulated device, by the sources and by their PTX."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import cuda_calls
+    import cuda_traffic
+
+    return cuda_calls.launched_kernels(cuda_traffic.emulated_module("plain"))
+
+
+def proof(name: str, launched: set[str]) -> str:
+    """How far one kernel has been tried: compiling it is its audit, since a spill is an error."""
+    return "compiled, audit" + (", emulated, PTX" if name in launched else "")
+
+
+def table(kernels: list[Kernel], launched: set[str]) -> str:
     columns = architectures()
     lines = [
-        "# The CUDA kernels, compiled",
+        "# The CUDA kernels",
         "",
-        f"Written by `tools/cuda_audit.py` with nvcc {nvcc_version()}. No kernel spills. For each",
-        "architecture: registers, and the share of a multiprocessor's warps that registers and",
-        "shared memory allow (an estimate from compiled code). Every kernel has been run on an",
-        "emulated device, in three builds, and one instance of it or more as nvcc's PTX",
-        "(`tests/cuda/README.md`).",
+        f"Written by `tools/cuda_audit.py` with nvcc {nvcc_version()}. For each architecture:",
+        "registers, and the share of a multiprocessor's warps that registers and shared memory",
+        "allow (an estimate from compiled code). Proof: compiled for all of them; audit: without",
+        "spills and local memory; emulated: the sources run on an emulated device; PTX: what nvcc",
+        "makes of them runs there too, with the same bits (`tests/cuda/README.md`). What the",
+        "accesses cost is in [a table of its own](cuda_traffic.md).",
         f"GPU: {gpu_label()}.",
         "",
-        "| Kernel | Threads | Shared bytes | " + " | ".join(f"sm_{a}" for a in columns) + " |",
-        "|---|---|---|" + "---|" * len(columns),
+        "| Kernel | Proof | Threads | Shared bytes | "
+        + " | ".join(f"sm_{a}" for a in columns)
+        + " |",
+        "|---|---|---|---|" + "---|" * len(columns),
     ]
     by_name: dict[str, dict[int, Kernel]] = {}
     for kernel in kernels:
@@ -161,7 +179,13 @@ def table(kernels: list[Kernel]) -> str:
     for name, found in sorted(by_name.items()):
         first = found[columns[0]]
         cells = [f"{found[a].registers}, {found[a].occupancy:.0%}" for a in columns]
-        row = [f"`{name}`", str(first.threads), str(first.shared_bytes), *cells]
+        row = [
+            f"`{name}`",
+            proof(name, launched),
+            str(first.threads),
+            str(first.shared_bytes),
+            *cells,
+        ]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
@@ -172,7 +196,7 @@ def main() -> int:
     if missing := missing_tools():
         print(f"cuda_audit: there is no {' and no '.join(missing)} here")
         return 2
-    text = table(audit())
+    text = table(audit(), launched_kernels())
     if parser.parse_args().check:
         return 0 if TABLE.exists() and TABLE.read_text() == text else 1
     TABLE.parent.mkdir(exist_ok=True)

@@ -144,8 +144,8 @@ def load_module(path: Path) -> Any:
     return module
 
 
-def emulated_module() -> Any:
-    (path,) = (Path(os.environ["KERNELGRAD_CUDA_EMULATION"]) / "race").glob("_emulated_host.*.so")
+def emulated_module(build: str) -> Any:
+    (path,) = (Path(os.environ["KERNELGRAD_CUDA_EMULATION"]) / build).glob("_emulated_host.*.so")
     return load_module(path)
 
 
@@ -238,7 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    text = report(all_lines(emulated_module()))
+    text = report(all_lines(emulated_module("race")))
     if check:
         return 0 if REPORT.exists() and REPORT.read_text() == text else 1
     REPORT.write_text(text)

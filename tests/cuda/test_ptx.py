@@ -6,14 +6,21 @@ tests/cuda/ptx, on the same device memory and with the same launches.
 
 from __future__ import annotations
 
-import re
 import shutil
 
 import numpy as np
 import pytest
 
 from backends import emulated_module
-from cuda_calls import FAMILIES, tensor_cores
+from cuda_calls import (
+    FAMILIES,
+    LARGE,
+    large_convolution,
+    large_product,
+    large_weight_gradient,
+    launched_kernels,
+    tensor_cores,
+)
 from ptx.device import PtxDevice, all_programs
 from ptx.memory import PtxError
 from reference.precision import PRECISIONS
@@ -21,40 +28,23 @@ from reference.precision import PRECISIONS
 pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc here")
 
 
-def large_product(module, rng):
-    """The large tile is taken where there are many of it."""
-    return module.matmul(
-        *(rng.standard_normal(s).astype(np.float32) for s in ((96, 65, 20), (96, 20, 72)))
-    )
-
-
-def large_convolution(module, rng):
-    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((24, 1, 16, 16), (65, 1, 3, 3)))
-    return module.conv2d(x, w, padding=1)
-
-
-def large_weight_gradient(module, rng):
-    grad_out, x = (rng.standard_normal((1, c, 2, 2)).astype(np.float32) for c in (65, 682))
-    return module.conv2d_grad_weight(grad_out, x, 3, padding=1)
-
-
 # Only the first and the last block along this axis of the grid are run.
-LARGE = [(large_product, 2), (large_convolution, 0), (large_weight_gradient, 0)]
+AXIS = {large_product: 2, large_convolution: 0, large_weight_gradient: 0}
 
 
-def check_large_tile(call, axis):
+def check_large_tile(call):
     module = emulated_module("plain")
     expected = call(module, np.random.default_rng(7))
-    with PtxDevice(module, chosen=lambda block: block[axis] in (0, 95)):
+    with PtxDevice(module, chosen=lambda block: block[AXIS[call]] in (0, 95)):
         found = call(module, np.random.default_rng(7))
     ran = ~np.isnan(found)
     assert 0 < ran.sum() < ran.size
     assert found[ran].tobytes() == expected[ran].tobytes()
 
 
-@pytest.mark.parametrize(("call", "axis"), LARGE, ids=lambda part: getattr(part, "__name__", ""))
-def test_emulated_ptx_of_a_large_tile(call, axis):
-    check_large_tile(call, axis)
+@pytest.mark.parametrize("call", LARGE, ids=lambda call: call.__name__)
+def test_emulated_ptx_of_a_large_tile(call):
+    check_large_tile(call)
 
 
 @pytest.fixture
@@ -67,7 +57,7 @@ def set_precision():
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_emulated_ptx_of_a_large_tile_on_tensor_cores(set_precision, precision):
     set_precision(precision)
-    check_large_tile(large_product, 2)
+    check_large_tile(large_product)
 
 
 def test_emulated_ptx_of_tensor_cores_gives_the_sources_bits(set_precision):
@@ -92,23 +82,9 @@ def test_emulated_ptx_gives_the_sources_bits(family, dtype):
         assert ours.tobytes() == theirs.tobytes(), f"result {i}: {ours} is not {theirs}"
 
 
-def test_emulated_ptx_tests_launch_every_kernel(set_precision):
-    module, rng = emulated_module("plain"), np.random.default_rng(7)
-    with PtxDevice(module, chosen=lambda block: False) as device:
-        for family in FAMILIES:
-            for dtype in (np.float32, np.float64):
-                list(family(module, rng, dtype))
-        for call, _ in LARGE:
-            call(module, rng)
-        list(tensor_cores(set_precision, module.matmul, rng))
-        for precision in PRECISIONS:
-            set_precision(precision)
-            large_product(module, rng)
-    template = re.compile(r"<.*")
-    wanted = {template.sub("", name) for name in all_programs()}
-    assert {template.sub("", name) for name in device.executed} == wanted
-    inline = {name for name, program in all_programs().items() if program.has_assembly}
-    assert inline and set(device.executed) >= inline
+def test_emulated_ptx_tests_launch_every_kernel():
+    """Every instance of every template, in the calls of the tests above."""
+    assert launched_kernels(emulated_module("plain")) == set(all_programs())
 
 
 def test_emulated_ptx_sees_an_access_out_of_bounds():
