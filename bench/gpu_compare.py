@@ -2,6 +2,7 @@
 
 The device is the GPU, or without one (KERNELGRAD_BACKENDS=emulated_device) the emulated one, which
 then runs the same sources behind another binding. Bits must be equal: kernels write their FMAs out.
+Tensor cores round their sums as the hardware does: there, both must be within the bound.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from backends import DeviceArrays, emulated_module  # noqa: E402
 from cuda_calls import FAMILIES  # noqa: E402
-from kernelgrad import _cpu, kernels  # noqa: E402
+from kernelgrad import _cpu, device_arrays, kernels  # noqa: E402
+from reference.precision import PRECISIONS, products  # noqa: E402
+from tolerances import tensor_core_sum_tolerance  # noqa: E402
 
 
 def device_functions(name: str) -> SimpleNamespace:
@@ -28,6 +32,23 @@ def device_functions(name: str) -> SimpleNamespace:
     patch = pytest.MonkeyPatch()
     DeviceArrays(name).use(patch)
     return SimpleNamespace(**{n: f for n, f in vars(kernels).items() if hasattr(_cpu, n)})
+
+
+def tensor_core_differences(functions: SimpleNamespace, emulated: Any) -> dict[str, float]:
+    """By precision, the largest difference as a share of what it may be: twice the sums' bound."""
+    rng, k = np.random.default_rng(7), 200
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((65, k), (k, 36)))
+    found = {}
+    for precision in PRECISIONS:
+        device_arrays.set_matmul_precision(precision)
+        emulated.set_float32_matmul_precision(precision)
+        ours, theirs = (m.matmul(a, b).astype(float) for m in (functions, emulated))
+        magnitude = sum(abs(x).astype(float) @ abs(y) for x, y in products(a, b, precision))
+        bound = 2 * tensor_core_sum_tolerance(magnitude, k, precision)
+        found[precision] = float((np.abs(ours - theirs) / bound).max())
+    device_arrays.set_matmul_precision("highest")
+    emulated.set_float32_matmul_precision("highest")
+    return found
 
 
 def main(quick: bool) -> int:
@@ -47,8 +68,9 @@ def main(quick: bool) -> int:
                 if a.tobytes() != b.tobytes():
                     distance = float(np.nanmax(np.abs(a.astype(float) - b.astype(float))))
                     differing.append({"family": name, "result": i, "distance": distance})
-    print(json.dumps({"compared": found, "differing": differing}))
-    return int(bool(differing))
+    shares = tensor_core_differences(functions, emulated)
+    print(json.dumps({"compared": found, "differing": differing, "tensor cores": shares}))
+    return int(bool(differing) or not all(share <= 1 for share in shares.values()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Times CUDA kernels beside cuBLAS (CuPy) and cuDNN (PyTorch, where installed); prints JSON.
 
 Every case is checked against its rival first: they may differ by twice the bound of a product.
-Shares are of the device's float32 FMA peak (multiprocessors x 128 x 2 x clock) for products, of the
-measured speed of a copy for the rest.
+Shares are of the device's float32 FMA peak (multiprocessors x 128 x 2 x clock) for products, those
+on tensor cores too, of the measured speed of a copy for the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import cupy
 
+import kernelgrad as kg
 from kernelgrad import cuda, kernels
 
 try:
@@ -35,6 +36,7 @@ class Case:
     rivals: dict[str, Callable[[], Any]]
     flops: float = 0.0
     moved: float = 0.0
+    rounding: float = 0.0  # of an operand that either of them rounds
 
 
 def milliseconds(call: Callable[[], Any]) -> float:
@@ -75,6 +77,48 @@ def products() -> list[Case]:
     return cases
 
 
+def at_precision(precision: kg.config.MatmulPrecision, call: Callable[[], Any]) -> Any:
+    before = kg.get_float32_matmul_precision()
+    kg.set_float32_matmul_precision(precision)
+    try:
+        return call()
+    finally:
+        kg.set_float32_matmul_precision(before)
+
+
+def with_tf32(call: Callable[[], Any]) -> Any:
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        return call()
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def products_on_tensor_cores() -> list[Case]:
+    """float32 arrays; the rival is PyTorch's TF32."""
+    n = 4096
+    a, b = (cupy.random.standard_normal((n, n), cupy.float32) for _ in range(2))
+    rivals: dict[str, Callable[[], Any]] = {}
+    if torch is not None:
+        x, y = as_torch(a), as_torch(b)
+        rivals["PyTorch, TF32"] = lambda: with_tf32(lambda: x @ y)
+    roundings: dict[kg.config.MatmulPrecision, float] = {
+        "higher": 2.0**-11,  # the rival's
+        "high": 2.0**-11,
+        "medium": 2.0**-8,
+    }
+    return [
+        Case(
+            f"matmul {n}^3, {precision}",
+            lambda precision=precision: at_precision(precision, lambda: kernels.matmul(a, b)),
+            rivals,
+            flops=2.0 * n**3,
+            rounding=rounding,
+        )
+        for precision, rounding in roundings.items()
+    ]
+
+
 def rows() -> list[Case]:
     x = cupy.random.standard_normal((8192, 1024), cupy.float32)
     moved = 2.0 * x.nbytes
@@ -111,7 +155,10 @@ def check(case: Case) -> None:
         theirs = cupy.from_dlpack(rival())
         scale = float(cupy.abs(ours).max())
         error = float(cupy.abs(ours - theirs).max())
-        bound = 2 * cupy.finfo(cupy.float32).eps * scale * (case.flops / ours.size / 2 or 8)
+        terms = case.flops / ours.size / 2
+        bound = 2 * cupy.finfo(cupy.float32).eps * scale * (terms or 8)
+        # Both may round both operands; |a||b| of normal numbers is below scale times the root.
+        bound += 4 * case.rounding * terms**0.5 * scale
         if not error <= bound:
             raise AssertionError(f"{case.name}: differs from {name} by {error}, bound {bound}")
 
@@ -123,7 +170,7 @@ def main() -> int:
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     peak, found = peaks(), []
-    for case in [*products(), *rows(), *convolutions()]:
+    for case in [*products(), *products_on_tensor_cores(), *rows(), *convolutions()]:
         check(case)
         ms = milliseconds(case.ours)
         work, top = (case.flops, peak["flops"]) if case.flops else (case.moved, peak["bytes"])

@@ -174,12 +174,13 @@ def _missing(name: str) -> Any:
 Backend = CpuLevel | EmulatedDevice | DeviceArrays
 
 
-def set_matmul_precision(backend: Backend, precision: str) -> None:
-    """kg.set_float32_matmul_precision, for a backend in use."""
+def set_matmul_precision(backend: Backend, precision: str) -> str:
+    """kg.set_float32_matmul_precision, for a backend in use; returns what it computes in then."""
     if isinstance(backend, EmulatedDevice):
         emulated_module(backend.build).set_float32_matmul_precision(precision)
     else:
         device_arrays.set_matmul_precision(precision)
+    return "highest" if isinstance(backend, CpuLevel) else precision
 
 
 def chosen_backends() -> list[Backend]:

@@ -6,14 +6,14 @@ import os
 import secrets
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from backends import Backend, CpuLevel, chosen_backends
+from backends import Backend, CpuLevel, chosen_backends, set_matmul_precision
 from kernelgrad import _cpu, device_arrays
 
 # The isa and threads fixtures hold one setting for all examples of a test, which is what is wanted.
@@ -110,6 +110,13 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         request.node.user_properties.append(("isa", chosen.isa))
     yield chosen
     _cpu.set_isa(before)
+
+
+@pytest.fixture
+def precision_in_use(backend: Backend) -> Iterator[Callable[[str], str]]:
+    """Sets the precision of float32 products for the backend; see set_matmul_precision."""
+    yield lambda precision: set_matmul_precision(backend, precision)
+    set_matmul_precision(backend, "highest")
 
 
 @pytest.fixture(params=[1, 2, 3, 7])

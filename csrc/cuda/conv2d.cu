@@ -5,8 +5,8 @@
 // Edges      any extents; what lies outside of an image is zero, stores are guarded. k == 0 stores the
 //            bias or zeros. Few tiles and a long k: k is split, and a second pass adds the parts.
 // Resources  matmul's tiles and main loop. Few result channels: conv2d_direct.cu.
-// Rounding   one FMA per product, k ascending; parts of k in ascending order. The shape alone decides
-//            where k is split.
+// Rounding   one FMA per product, k ascending, or what mma_tile.cuh says where that is set; parts of k
+//            in ascending order. The shape alone decides where k is split.
 // Tried      Nothing better for two lines of docs/cuda_traffic.md yet. Images: taps shift the 32 positions
 //            of a warp off the sectors, 1.4 times the ideal; the caches have the rest. Packing filters
 //            transposes them: 2 times the ideal sectors, once for each number.
@@ -93,7 +93,6 @@ void correlate_by_product(const Correlation<T>& c, const Workspace& workspace) {
                      position(c.h.step * c.h.grid),
                      0,
                      position(c.w.step * c.w.grid)};
-  p.images.stride = Stride(p.images.depths, c.w.size, kColumnsStep);
 
   p.out_group = c.rows * c.out_plane;
   p.map = {c.out_plane,    c.groups * c.rows * c.out_plane,

@@ -4,8 +4,8 @@
 // Edges      any extents; what lies outside of an image is zero, stores are guarded. k == 0 stores
 //            zeros. Few tiles and a long k: k is split, and a second pass adds the parts.
 // Resources  matmul's main loop. Few result channels: conv2d_direct.cu.
-// Rounding   one FMA per product, k ascending; parts of k in ascending order. The shape alone decides
-//            where k is split.
+// Rounding   one FMA per product, k ascending, or what mma_tile.cuh says where that is set; parts of k
+//            in ascending order. The shape alone decides where k is split.
 // Tried      Nothing better for the images of docs/cuda_traffic.md yet: taps shift positions off the
 //            sectors, 1.4 times the ideal; the caches have the rest.
 // Source     implicit GEMM: Chetlur et al., arXiv:1410.0759.
@@ -78,7 +78,6 @@ void grad_weight_by_product(const WeightGradient<T>& g, const Workspace& workspa
                      position(h.stride),
                      0,
                      position(w.stride)};
-  p.images.stride = Stride(p.images.depths, g.width, kDepthsStep);
 
   const std::int64_t size = g.groups * p.m * p.n;
   const bool split = plan.splits > 1;

@@ -3,6 +3,7 @@
 
 #include "cuda/conv2d_problem.h"
 #include "cuda/gather.cuh"
+#include "cuda/mma_tile.cuh"
 #include "cuda/product_plan.cuh"
 
 namespace kernelgrad::cuda {
@@ -10,6 +11,8 @@ namespace kernelgrad::cuda {
 using ConvTile = Tile<float, 128, 64, 8, 8, 4>;
 template <class T>
 using SmallConvTile = Tile<T, 64, 64, sizeof(T) == 4 ? 16 : 8, 4, 4>;
+template <class Step>
+using ConvMmaTile = MmaTile<Step, 64, 64, 16>;
 constexpr std::int64_t kMaxGridZ = 65535;
 constexpr int kPackThreads = 256;
 constexpr std::int64_t kMaxPackBlocks = 4096;
@@ -81,9 +84,10 @@ __device__ __forceinline__ void store_results(const ConvProduct<typename Shape::
   }
 }
 
-// By what the depth of a thread's elements moves on.
-constexpr int kColumnsStep = GatherLoader<float, 64, 8, 256, false>::step;
-constexpr int kDepthsStep = GatherLoader<float, 64, 8, 256, true>::step;
+// Of the images' panels.
+template <class Shape, bool kGradWeight>
+using ImageLoader =
+    GatherLoader<typename Shape::T, Shape::BN, Shape::BK, Shape::threads, kGradWeight>;
 
 // Block x: a tile of the result, those that share columns one after the other; y: a part of k; z: a
 // group, and every gridDim.z-th after it.
@@ -94,7 +98,6 @@ __global__ void __launch_bounds__(Shape::threads, 2)
   constexpr int BK = Shape::BK, kThreads = Shape::threads;
   SHARED_ARRAY(T, a_panels, [2][BK][kPanelPitch<Shape::BM>]);
   SHARED_ARRAY(T, b_panels, [2][BK][kPanelPitch<Shape::BN>]);
-  static_assert(Shape::BN == 64 && kThreads == 256, "the steps above");
   const unsigned tiles_down = static_cast<unsigned>((p.m + Shape::BM - 1) / Shape::BM);
   const std::int64_t row = std::int64_t{blockIdx.x % tiles_down} * Shape::BM;
   const std::int64_t column = std::int64_t{blockIdx.x / tiles_down} * Shape::BN;
@@ -103,8 +106,7 @@ __global__ void __launch_bounds__(Shape::threads, 2)
 
   for (std::int64_t group = blockIdx.z; group < p.groups; group += gridDim.z) {
     typename Shape::Sums tile;
-    GatherLoader<T, Shape::BN, BK, kThreads, kGradWeight> b(
-        p.images, p.images.data + group * p.b_group, column, k_begin);
+    ImageLoader<Shape, kGradWeight> b(p.images, p.images.data + group * p.b_group, column, k_begin);
     if constexpr (kGradWeight) {
       PlaneLoader<T, Shape::BM, BK, kThreads> a(p.grads, p.grads.data + group * p.a_group, row,
                                                 k_begin);
@@ -143,18 +145,29 @@ __global__ void __launch_bounds__(kPackThreads)
   }
 }
 
-template <bool kGradWeight, class T>
-void launch_product(const ProductPlan& plan, const ConvProduct<T>& p) {
-  const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.splits),
+template <class Shape, bool kGradWeight>
+void launch_tiles(const ProductPlan& plan, ConvProduct<typename Shape::T> p) {
+  const std::int64_t tiles =
+      (p.m + Shape::BM - 1) / Shape::BM * ((p.n + Shape::BN - 1) / Shape::BN);
+  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(plan.splits),
                   static_cast<unsigned>(std::min(p.groups, kMaxGridZ)));
-  if constexpr (sizeof(T) == 4) {
-    if (plan.large) {
-      LAUNCH((conv2d_product_kernel<ConvTile, kGradWeight>), grid, ConvTile::threads, p);
-      return;
-    }
-  }
-  LAUNCH((conv2d_product_kernel<SmallConvTile<T>, kGradWeight>), grid, SmallConvTile<T>::threads,
-         p);
+  const int step = ImageLoader<Shape, kGradWeight>::step;
+  p.images.stride = Stride(p.images.depths, p.images.width, step);
+  LAUNCH((conv2d_product_kernel<Shape, kGradWeight>), grid, Shape::threads, p);
+}
+
+template <bool kGradWeight>
+void launch_product(const ProductPlan& plan, const ConvProduct<double>& p) {
+  launch_tiles<SmallConvTile<double>, kGradWeight>(plan, p);
+}
+// One tile on tensor cores, whatever the plan's: a second would double the kernels.
+template <bool kGradWeight>
+void launch_product(const ProductPlan& plan, const ConvProduct<float>& p) {
+  const bool launched = with_mma_step(
+      [&]<class Step>(Step) { launch_tiles<ConvMmaTile<Step>, kGradWeight>(plan, p); });
+  if (launched) return;
+  plan.large ? launch_tiles<ConvTile, kGradWeight>(plan, p)
+             : launch_tiles<SmallConvTile<float>, kGradWeight>(plan, p);
 }
 
 template <class T>

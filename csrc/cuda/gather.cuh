@@ -134,7 +134,7 @@ class GatherLoader {
   Place depth_;
   const T* source_[kColumns];
   int y_[kColumns], x_[kColumns];
-  T held_[kSteps][kColumns];
+  T held_[kSteps][kColumns] = {};  // g++ does not see that load() comes first
 };
 
 // The same for rows that are planes of images: row r at depth (image, position) is

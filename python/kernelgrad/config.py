@@ -68,9 +68,10 @@ def get_float32_matmul_precision() -> MatmulPrecision:
 
 
 def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
-    """Lets float32 matrix products round their operands from now on, in the whole process, where
-    that is faster: on the tensor cores of a CUDA device (compute capability 8.0 or newer; an older
-    one, float64 and the CPU compute as "highest" says). Sums are float32 always.
+    """Lets float32 matrix products and convolutions round their operands from now on, in the whole
+    process, where that is faster: on the tensor cores of a CUDA device (compute capability 8.0 or
+    newer; an older one, float64, the CPU, and convolutions with four results or fewer in a group
+    compute as "highest" says). Sums are float32 always.
 
     | precision | a product's operands | its error, at most, of |a b| | for |operands| |
     |---|---|---|---|

@@ -37,21 +37,24 @@ STEPS = {  # -> instruction, depth, products for one
     "Tf32x3": ("HMMA.1688.F32.TF32", 8, 3),
     "Bf16": ("HMMA.16816.F32.BF16", 16, 1),
 }
+MMA_KERNELS = {  # kernel -> the tile's size
+    "matmul_blocktiled_kernel<MmaTile<{}, 64, 64, 16>>": 64,
+    "matmul_blocktiled_kernel<MmaTile<{}, 128, 128, 16>>": 128,
+    "conv2d_product_kernel<MmaTile<{}, 64, 64, 16>, false>": 64,
+    "conv2d_product_kernel<MmaTile<{}, 64, 64, 16>, true>": 64,
+}
 for step, (instruction, depth, products) in STEPS.items():
-    for size in (64, 128):
-        name = f"matmul_blocktiled_kernel<MmaTile<{step}, {size}, {size}, 16>>"
-        count_of_mma = products * (size // 2 // 16) * (size // 2 // 8)
+    for kernel, size in MMA_KERNELS.items():
+        mmas = products * (size // 2 // 16) * (size // 2 // 8)
         loads = 2 * (size // 2 // 32) * depth // 4
-        INSTRUCTIONS[name] = {
-            "HMMA": (count_of_mma, count_of_mma),
-            instruction: (count_of_mma, count_of_mma),
+        INSTRUCTIONS[kernel.format(step)] = {
+            "HMMA": (mmas, mmas),
+            instruction: (mmas, mmas),
             "LDS": (loads, loads),
             "LDS.128": (loads, loads),
             "FFMA": (0, 0),
-            "LDG.E.128": (2, 32),
-            "STS.128": (2, 32),
         }
-        STORES[name] = size * size // 4 // 128
+        STORES[kernel.format(step)] = size * size // 4 // 128
 
 
 @pytest.fixture(scope="module")

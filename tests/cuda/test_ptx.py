@@ -63,9 +63,9 @@ def test_emulated_ptx_of_a_large_tile_on_tensor_cores(set_precision, precision):
 def test_emulated_ptx_of_tensor_cores_gives_the_sources_bits(set_precision):
     module = emulated_module("plain")
     module.set_schedule(0)
-    expected = list(tensor_cores(set_precision, module.matmul, np.random.default_rng(7)))
+    expected = list(tensor_cores(set_precision, module, np.random.default_rng(7)))
     with PtxDevice(module):
-        found = list(tensor_cores(set_precision, module.matmul, np.random.default_rng(7)))
+        found = list(tensor_cores(set_precision, module, np.random.default_rng(7)))
     for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         assert ours.tobytes() == theirs.tobytes(), f"result {i}"
 

@@ -1,11 +1,7 @@
-"""matmul under set_float32_matmul_precision: where each number goes, and what is lost.
-
-The CPU's kernels compute as "highest" says whatever is set, and pass the same tests so.
-"""
+"""matmul under set_float32_matmul_precision: where each number goes, and what is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from arrays import GuardedOutput
-from backends import Backend, CpuLevel, set_matmul_precision
 from kernelgrad import kernels
 from reference.precision import PRECISIONS, products
 from strategies import arrays, extents
@@ -24,15 +19,8 @@ from tolerances import assert_within, tensor_core_sum_tolerance, tensor_core_tol
 Array = NDArray[Any]
 
 
-@pytest.fixture
-def set_precision(backend: Backend) -> Iterator[Callable[[str], None]]:
-    yield lambda precision: set_matmul_precision(backend, precision)
-    set_matmul_precision(backend, "highest")
-
-
-def check(backend: Backend, precision: str, a: Array, b: Array, bias: Array | None = None) -> None:
+def check(used: str, precision: str, a: Array, b: Array, bias: Array | None = None) -> None:
     """Both the sum of the rounded operands' products and the documented bound."""
-    used = "highest" if isinstance(backend, CpuLevel) else precision
     shift = 0 if bias is None else bias
     k = a.shape[-1] + (bias is not None)
     out = GuardedOutput((*a.shape[:-1], b.shape[-1]), a.dtype)
@@ -49,12 +37,11 @@ def check(backend: Backend, precision: str, a: Array, b: Array, bias: Array | No
 
 
 @given(data=st.data(), precision=st.sampled_from(PRECISIONS))
-def test_matmul_precision_reference(backend, set_precision, data, precision):
+def test_matmul_precision_reference(precision_in_use, data, precision):
     m, n, k = (data.draw(extents(largest)) for largest in (66, 66, 40))
     a, b = data.draw(arrays((m, k))), data.draw(arrays((k, n)))
     bias = data.draw(arrays((n,), layout="contiguous")) if data.draw(st.booleans()) else None
-    set_precision(precision)
-    check(backend, precision, a, b, bias)
+    check(precision_in_use(precision), precision, a, b, bias)
 
 
 # Transposed operands; k in parts; batches.
@@ -63,18 +50,18 @@ SHAPES = [((), 65, 63, 17), ((), 9, 63, 600), ((2,), 3, 70, 33)]
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("batch", "m", "n", "k"), SHAPES)
-def test_matmul_precision_tiles(backend, set_precision, rng, precision, batch, m, n, k):
-    set_precision(precision)
+def test_matmul_precision_tiles(precision_in_use, rng, precision, batch, m, n, k):
     a, b = (rng.standard_normal((*batch, *s)).astype(np.float32) for s in ((k, m), (n, k)))
     bias = rng.standard_normal(n).astype(np.float32)
-    check(backend, precision, a.swapaxes(-1, -2), b.swapaxes(-1, -2), bias)
+    used = precision_in_use(precision)
+    check(used, precision, a.swapaxes(-1, -2), b.swapaxes(-1, -2), bias)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_matmul_precision_has_every_number_in_its_place(backend, set_precision, precision):
+def test_matmul_precision_has_every_number_in_its_place(precision_in_use, precision):
     """Each row of a (then, column of b) picks one row of b (column of a), and every one in turn:
     all places of a fragment, of both operands and of the result, one at a time and exactly."""
-    set_precision(precision)
+    precision_in_use(precision)
     size, depth = 64, 16
     numbers = np.arange(128, 256, dtype=np.float32)  # those of 8 bits
     distinct = (numbers * 2.0 ** np.arange(8)[:, np.newaxis]).astype(np.float32)
@@ -89,9 +76,9 @@ def test_matmul_precision_has_every_number_in_its_place(backend, set_precision, 
 
 
 @given(data=st.data(), precision=st.sampled_from(PRECISIONS))
-def test_matmul_precision_special_values(backend, set_precision, data, precision):
+def test_matmul_precision_special_values(precision_in_use, data, precision):
     """NaN and infinities propagate as IEEE says, 0 * inf included."""
-    set_precision(precision)
+    precision_in_use(precision)
     m, n, k = (data.draw(extents(20, smallest=1)) for _ in range(3))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     a, b = (rng.integers(-2, 3, s).astype(np.float32) for s in ((m, k), (k, n)))
@@ -103,8 +90,8 @@ def test_matmul_precision_special_values(backend, set_precision, data, precision
     np.testing.assert_array_equal(kernels.matmul(a, b), expected)
 
 
-def test_matmul_precision_is_float32s_only(backend, set_precision, rng):
+def test_matmul_precision_is_float32s_only(precision_in_use, rng):
     a, b = rng.standard_normal((9, 20)), rng.standard_normal((20, 7))
     before = kernels.matmul(a, b)
-    set_precision("medium")
+    precision_in_use("medium")
     assert kernels.matmul(a, b).tobytes() == before.tobytes()
