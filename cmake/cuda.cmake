@@ -73,7 +73,7 @@ if(build_cuda)
     target_link_libraries(_cuda PRIVATE
       kernelgrad_base kernelgrad_cuda $<TARGET_FILE:kernelgrad_common> CUDA::cudart_static)
     set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
-    set_target_properties(_cuda PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
+    set_target_properties(_cuda PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 9)
     if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT APPLE)
       target_link_options(_cuda PRIVATE -s)
     endif()

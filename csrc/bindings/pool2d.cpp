@@ -34,12 +34,12 @@ void check_meets_input(const char* op, const Window& window, std::int64_t size,
   }
 }
 
-struct Options {
+struct PoolOptions {
   Window2d window;
   bool ceil_mode;
 
-  Options(const char* op, py::handle kernel_arg, py::handle stride_arg, py::handle padding_arg,
-          py::handle dilation_arg, bool ceil)
+  PoolOptions(const char* op, py::handle kernel_arg, py::handle stride_arg, py::handle padding_arg,
+              py::handle dilation_arg, bool ceil)
       : ceil_mode(ceil) {
     const Pair kernel = parse_pair(kernel_arg, op, "kernel_size", 1);
     const Pair stride = stride_arg.is_none() ? kernel : parse_pair(stride_arg, op, "stride", 1);
@@ -65,7 +65,7 @@ py::tuple max_pool2d(py::handle x_arg, py::handle kernel_size, py::handle stride
   constexpr const char* op = "max_pool2d";
   const Input x(x_arg, op, "x", Layout::contiguous);
   check_rank(op, "x", x, "(N, C, H, W)");
-  const Options options(op, kernel_size, stride, padding, dilation, ceil_mode);
+  const PoolOptions options(op, kernel_size, stride, padding, dilation, ceil_mode);
   const Sizes sizes = options.output_sizes(op, x.view());
   check_meets_input(op, options.window.height, x->sizes[2], sizes[2]);
   check_meets_input(op, options.window.width, x->sizes[3], sizes[3]);
@@ -107,7 +107,7 @@ py::object avg_pool2d(py::handle x_arg, py::handle kernel_size, py::handle strid
   constexpr const char* op = "avg_pool2d";
   const Input x(x_arg, op, "x", Layout::contiguous);
   check_rank(op, "x", x, "(N, C, H, W)");
-  const Options options(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  const PoolOptions options(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
   Output output(out, op, x->dtype, options.output_sizes(op, x.view()), {&x});
   without_gil(x->size(), [&] {
     backend::avg_pool2d(x.view(), options.window, count_include_pad, output.view());
@@ -121,7 +121,7 @@ py::object avg_pool2d_grad(py::handle grad_out_arg, py::handle input_size, py::h
   constexpr const char* op = "avg_pool2d_grad";
   const Input grad_out(grad_out_arg, op, "grad_out", Layout::contiguous);
   check_rank(op, "grad_out", grad_out, "(N, C, OH, OW)");
-  const Options options(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  const PoolOptions options(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
   const Pair size = parse_pair(input_size, op, "input_size", 0);
   TensorView x;
   x.ndim = 4;
