@@ -183,6 +183,12 @@ OPERATIONS = {
     "stacking": lambda x, y: kg.stack([x, y]) * 2,
     "flipping": lambda x, y: kg.flip(x, axis=1) + kg.roll(y, 1, axis=0),
     "triangles": lambda x, y: kg.tril(x) + kg.triu(y),
+    "diagonals": lambda x, y: kg.linalg.diagonal(x, offset=1) * kg.linalg.diagonal(y, offset=2),
+    "trace": lambda x, y: kg.linalg.trace(x, offset=-1) * y,
+    "einsum": lambda x, y: kg.einsum("ij,kj->ik", x, y) + kg.einsum("ij->i", y),
+    "einsum of a diagonal": lambda x, y: kg.einsum("ii,ij->j", x[:, :4], y),
+    "norms": lambda x, y: kg.linalg.vector_norm(x, axis=1) + kg.linalg.vecdot(x, y),
+    "running sums": lambda x, y: kg.cumulative_sum(x, axis=1) * kg.var(y, axis=0),
 }
 
 

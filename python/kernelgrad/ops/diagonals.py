@@ -22,6 +22,11 @@ def need_matrix(op: str, x: Any, square: bool = False) -> None:
         raise ValueError(f"{op}: matrices of shape {tuple(x.shape[-2:])}; need square ones.")
 
 
+def beside(x: Any, array: Any) -> Any:
+    """A NumPy array where x is."""
+    return moved(array, device_index(x._data if isinstance(x, Tensor) else x))
+
+
 @names_its_errors
 def diagonal(x: Any, offset: int = 0) -> Any:
     """The diagonal `offset` places above the main one (below it if negative).
@@ -29,9 +34,9 @@ def diagonal(x: Any, offset: int = 0) -> Any:
     Shapes: (..., m, n) -> (..., its length). Gradient: goes back to the diagonal.
     """
     need_matrix("diagonal", x)
-    rows, columns = np.arange(x.shape[-2]), np.arange(x.shape[-2]) + offset
-    inside = (columns >= 0) & (columns < x.shape[-1])
-    return getitem(x, (..., rows[inside], columns[inside]))
+    first, end = max(0, -offset), min(x.shape[-2], x.shape[-1] - offset)
+    rows = np.arange(first, max(first, end))
+    return getitem(x, (..., beside(x, rows), beside(x, rows + offset)))
 
 
 @names_its_errors
@@ -42,8 +47,7 @@ def trace(x: Any, offset: int = 0, dtype: Any = None) -> Any:
 
 def _triangle(x: Any, k: int) -> Any:
     """Where the matrices' lower triangle is, up to and with the k-th diagonal."""
-    inside = np.arange(x.shape[-1]) <= np.arange(x.shape[-2])[:, None] + k
-    return moved(inside, device_index(x._data if isinstance(x, Tensor) else x))
+    return beside(x, np.arange(x.shape[-1]) <= np.arange(x.shape[-2])[:, None] + k)
 
 
 @names_its_errors

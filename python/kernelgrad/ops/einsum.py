@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelgrad.ops.diagonals import beside
 from kernelgrad.ops.indexing import getitem
 from kernelgrad.ops.matmul import matmul
 from kernelgrad.ops.reduction import sum
@@ -67,7 +68,7 @@ def _diagonal(a: Any, term: str) -> tuple[Any, str]:
                 )
             order = [k for k in range(len(term)) if k not in (i, j)]
             a = permute_dims(a, (i, j, *order))
-            line = np.arange(a.shape[0])
+            line = beside(a, np.arange(a.shape[0]))
             a = getitem(a, (line, line))
             term = letter + "".join(term[k] for k in order)
     return a, term
