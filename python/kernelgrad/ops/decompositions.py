@@ -13,7 +13,7 @@ import numpy as np
 from kernelgrad.autograd import record, record_several, records, saves
 from kernelgrad.ops.arithmetic import add, divide, multiply, subtract
 from kernelgrad.ops.complex import conj
-from kernelgrad.ops.diagonals import tril
+from kernelgrad.ops.diagonals import identity, tril
 from kernelgrad.ops.joining import concat
 from kernelgrad.ops.linear_systems import matrices, solve
 from kernelgrad.ops.matmul import matmul
@@ -35,15 +35,15 @@ def _skew(x: Any) -> Any:
 def _gaps(values: Any) -> Any:
     """values[j] - values[i] at (i, j), and 1 on the diagonal, to divide by."""
     between = subtract(expand_dims(values, -2), expand_dims(values, -1))
-    return add(between, np.eye(values.shape[-1], dtype=values.dtype))
+    return add(between, identity(values))
 
 
 def _off_diagonal(x: Any) -> Any:
-    return multiply(x, 1 - np.eye(x.shape[-1], dtype=x.dtype))
+    return multiply(x, 1 - identity(x))
 
 
 def _as_diagonal(values: Any) -> Any:
-    return multiply(expand_dims(values, -1), np.eye(values.shape[-1], dtype=values.dtype))
+    return multiply(expand_dims(values, -1), identity(values))
 
 
 def _scaled_columns(x: Any, factors: Any) -> Any:
@@ -58,7 +58,7 @@ def _cholesky_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     (lower,) = saved
     upper = matrix_transpose(lower)
     inner = tril(matmul(upper, grad_out))
-    inner = subtract(inner, multiply(inner, 0.5 * np.eye(inner.shape[-1], dtype=inner.dtype)))
+    inner = subtract(inner, multiply(inner, 0.5 * identity(inner)))
     left = solve(upper, inner)
     return (_half_sum(matrix_transpose(solve(upper, matrix_transpose(left)))),)
 

@@ -27,6 +27,11 @@ def beside(x: Any, array: Any) -> Any:
     return moved(array, device_index(x._data if isinstance(x, Tensor) else x))
 
 
+def identity(x: Any) -> Any:
+    """The identity matrix of x's last extent, where x is."""
+    return beside(x, np.eye(x.shape[-1], dtype=x.dtype))
+
+
 @names_its_errors
 def diagonal(x: Any, offset: int = 0) -> Any:
     """The diagonal `offset` places above the main one (below it if negative).

@@ -8,14 +8,14 @@ import numpy as np
 
 from kernelgrad.autograd import record
 from kernelgrad.ops.arithmetic import add, multiply, negative, subtract
-from kernelgrad.ops.diagonals import need_matrix
+from kernelgrad.ops.diagonals import beside, identity, need_matrix
 from kernelgrad.ops.matmul import matmul
 from kernelgrad.ops.promotion import floating, promote
 from kernelgrad.ops.reduction import sum_to
 from kernelgrad.ops.shape import expand_dims, matrix_transpose, squeeze
 from kernelgrad.refusal import names_its_errors
 from kernelgrad.tape import OUTPUT, saves
-from kernelgrad.tensor import Tensor, make_tensor
+from kernelgrad.tensor import Tensor, as_array, make_tensor
 
 
 def matrices(op: str, x: Any, square: bool = False) -> tuple[Any, Any]:
@@ -91,7 +91,7 @@ def _singular_cofactors(x: Any) -> Any:
     values = x._data if isinstance(x, Tensor) else x
     u, s, vh = np.linalg.svd(values)
     others = np.repeat(s[..., None, :], s.shape[-1], -2)
-    diagonal = np.arange(s.shape[-1])
+    diagonal = beside(x, np.arange(s.shape[-1]))
     others[..., diagonal, diagonal] = 1  # the product of all singular values but one
     sign = np.linalg.det(u) * np.linalg.det(vh)
     out = sign[..., None, None] * ((u * np.prod(others, -1)[..., None, :]) @ vh)
@@ -115,7 +115,7 @@ def det(x: Any) -> Any:
     inverse. Raises: RuntimeError in second derivatives at a singular matrix.
     """
     x, values = matrices("det", x, square=True)
-    out = np.asarray(np.linalg.det(values))
+    out = as_array(np.linalg.det(values))
     return record(out, _det_vjp, (x,), (values, out)) if isinstance(x, Tensor) else out
 
 
@@ -183,7 +183,7 @@ def matrix_power(x: Any, n: int) -> Any:
     x, values = matrices("matrix_power", x, square=True)
     if n < 0:
         x, n = inv(x), -n
-    result: Any = np.broadcast_to(np.eye(values.shape[-1], dtype=values.dtype), values.shape).copy()
+    result: Any = np.broadcast_to(identity(values), values.shape).copy()
     if isinstance(x, Tensor):
         result = make_tensor(result)
     while n:
@@ -205,7 +205,7 @@ def matrix_rank(x: Any, rtol: Any = None) -> Any:
     singular = np.linalg.svd(values, compute_uv=False)
     if rtol is None:
         rtol = max(values.shape[-2:]) * np.finfo(values.dtype).eps
-    rtol = rtol._data if isinstance(rtol, Tensor) else np.asarray(rtol)
+    rtol = rtol._data if isinstance(rtol, Tensor) else beside(x, as_array(rtol))
     limit = singular.max(-1, keepdims=True, initial=0) * rtol[..., None]
-    out = np.asarray(np.count_nonzero(singular > limit, axis=-1))
+    out = as_array(np.count_nonzero(singular > limit, axis=-1))
     return make_tensor(out) if isinstance(x, Tensor) else out

@@ -11,7 +11,7 @@ from kernelgrad.ops.indexing import take, take_along_axis
 from kernelgrad.ops.promotion import promote
 from kernelgrad.ops.shape import flatten
 from kernelgrad.refusal import names_its_errors
-from kernelgrad.tensor import Tensor, make_tensor, to_array
+from kernelgrad.tensor import Tensor, as_array, make_tensor, to_array
 
 
 def _values(x: Any, op: str) -> Any:
@@ -21,7 +21,12 @@ def _values(x: Any, op: str) -> Any:
 def _as_given(out: Any, *given: Any) -> Any:
     """A Tensor if one was given, otherwise the array."""
     is_tensor = any(isinstance(x, Tensor) for x in given)
-    return make_tensor(out) if is_tensor else np.asarray(out)
+    return make_tensor(out) if is_tensor else as_array(out)
+
+
+def _kind(stable: bool) -> Literal["stable"] | None:
+    """By the argument that NumPy and CuPy both have."""
+    return "stable" if stable else None
 
 
 @names_its_errors
@@ -32,9 +37,9 @@ def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = Tru
     """
     values = _values(x, "argsort")
     if not descending:
-        return _as_given(np.argsort(values, axis=axis, stable=stable), x)
+        return _as_given(np.argsort(values, axis=axis, kind=_kind(stable)), x)
     # Reversed twice, equal values keep their order.
-    order = np.argsort(np.flip(values, axis), axis=axis, stable=stable)
+    order = np.argsort(np.flip(values, axis), axis=axis, kind=_kind(stable))
     return _as_given(values.shape[axis] - 1 - np.flip(order, axis), x)
 
 
@@ -46,7 +51,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
     """
     if records(x):
         return take_along_axis(x, argsort(x, axis, descending, stable), axis)
-    ordered = np.sort(_values(x, "sort"), axis=axis, stable=stable)
+    ordered = np.sort(_values(x, "sort"), axis=axis, kind=_kind(stable))
     return _as_given(np.flip(ordered, axis) if descending else ordered, x)
 
 
