@@ -9,11 +9,9 @@ names the folder that the emulated modules were built in; CONTRIBUTING.md says h
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import subprocess
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emulated_build import load_module
 from emulated_cupy import EmulatedCupy
 from kernelgrad import _cpu, device_arrays, kernels
 
@@ -30,7 +29,7 @@ SCHEDULES = {"plain": (0, 1, 2), "asan": (0,), "race": (1,)}  # seeds; 0 is firs
 
 def emulated_module(build: str) -> ModuleType:
     """The module of one build that takes NumPy arrays, or a skip with the reason."""
-    return load_module(build, "_emulated_host")
+    return load_module(module_path(build, "_emulated_host"))
 
 
 def module_path(build: str, name: str) -> Path:
@@ -39,16 +38,6 @@ def module_path(build: str, name: str) -> Path:
         pytest.skip("KERNELGRAD_CUDA_EMULATION does not say where the emulated device was built")
     (path,) = (Path(folder) / build).glob(f"{name}.*.so")
     return path
-
-
-@cache
-def load_module(build: str, name: str) -> ModuleType:
-    # pybind11 hands out the module that it has under a full name, whatever the file.
-    spec = importlib.util.spec_from_file_location(f"{build}.{name}", module_path(build, name))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def sanitizer_environment() -> dict[str, str]:
@@ -64,7 +53,7 @@ def sanitizer_environment() -> dict[str, str]:
 def use_emulated_device(patch: pytest.MonkeyPatch, build: str = "plain", seed: int = 0) -> Any:
     """Puts the emulated device in the place of CUDA for the whole package, and its arrays in
     that of CuPy's; returns what stands for it."""
-    native = load_module(build, "_emulated_device")
+    native = load_module(module_path(build, "_emulated_device"))
     native.set_schedule(seed)
     arrays = EmulatedCupy(native)
     patch.setattr(device_arrays, "_backend", None)

@@ -37,17 +37,17 @@ def matmul(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
         yield module.matmul(a[:, 1:], b[1:])
 
 
-def tensor_cores(set_precision: Any, module: Any, rng: np.random.Generator) -> Iterator[Any]:
+def tensor_cores(module: Any, rng: np.random.Generator) -> Iterator[Any]:
     """Products at each precision; not a family: GPUs round sums in a way of their own."""
-    for precision in ("higher", "high", "medium"):
-        set_precision(precision)
+    for precision in PRECISIONS:
+        module.set_float32_matmul_precision(precision)
         a, b = normal(rng, np.float32, 65, 20), normal(rng, np.float32, 20, 36)
         yield module.matmul(a, b, bias=normal(rng, np.float32, 36), activation="relu")
         x, w = normal(rng, np.float32, 1, 3, 4, 5), normal(rng, np.float32, 6, 3, 3, 3)
         out = module.conv2d(x, w, padding=1)
         yield out
         yield module.conv2d_grad_weight(out, x, 3, padding=1)
-    set_precision("highest")
+    module.set_float32_matmul_precision("highest")
 
 
 def softmax(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
@@ -154,7 +154,7 @@ def launched_kernels(module: Any) -> set[str]:
             list(family(module, rng, dtype))
     for call in LARGE:
         call(module, rng)
-    list(tensor_cores(module.set_float32_matmul_precision, module, rng))
+    list(tensor_cores(module, rng))
     for precision in PRECISIONS:
         module.set_float32_matmul_precision(precision)
         large_product(module, rng)

@@ -83,17 +83,17 @@ def short_name(symbol: str) -> str:
     return name[: name.index("(")].replace("> >", ">>")
 
 
+def nvcc_command(include: Path) -> list[str]:
+    """nvcc with the build's flags; `include` is searched before csrc."""
+    flags = ["-O3", *build_setting("kernelgrad_cuda_flags"), "-DKERNELGRAD_BACKEND=cuda"]
+    return ["nvcc", *flags, f"-I{include}", f"-I{ROOT / 'csrc'}"]
+
+
 def compile_source(source: Path, architecture: int, include: Path = ROOT / "csrc") -> list[Kernel]:
     """The kernels of one file; a spill is an error. `include` is searched before csrc."""
     with tempfile.TemporaryDirectory() as folder:
         binary = Path(folder) / "kernels.cubin"
-        command = ["nvcc", "-O3", *build_setting("kernelgrad_cuda_flags"), f"-I{include}"]
-        command += [
-            f"-I{ROOT / 'csrc'}",
-            "-DKERNELGRAD_BACKEND=cuda",
-            "-cubin",
-            f"-arch=sm_{architecture}",
-        ]
+        command = [*nvcc_command(include), "-cubin", f"-arch=sm_{architecture}"]
         command += ["-Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror"]
         result = subprocess.run(
             [*command, str(source), "-o", str(binary)], capture_output=True, text=True
@@ -145,9 +145,9 @@ def launched_kernels() -> set[str]:
     """What tests/cuda/test_ptx.py runs on the emulated device, by the sources and by their PTX."""
     sys.path.insert(0, str(ROOT / "tests"))
     import cuda_calls
-    import cuda_traffic
+    from backends import emulated_module
 
-    return cuda_calls.launched_kernels(cuda_traffic.emulated_module("plain"))
+    return cuda_calls.launched_kernels(emulated_module("plain"))
 
 
 def proof(name: str, launched: set[str]) -> str:

@@ -9,8 +9,6 @@ Needs the emulated build `race` in the folder that KERNELGRAD_CUDA_EMULATION nam
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -135,20 +133,6 @@ class Line:
         return self.transfers / self.ideal
 
 
-def load_module(path: Path) -> Any:
-    # pybind11 hands out the module that it has under a full name, whatever the file.
-    spec = importlib.util.spec_from_file_location(f"{path.parent}._emulated_host", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def emulated_module(build: str) -> Any:
-    (path,) = (Path(os.environ["KERNELGRAD_CUDA_EMULATION"]) / build).glob("_emulated_host.*.so")
-    return load_module(path)
-
-
 def random_arrays(seed: int) -> Arrays:
     rng = np.random.default_rng(seed)
 
@@ -238,6 +222,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
+    sys.path.insert(0, str(ROOT / "tests"))
+    from backends import emulated_module
+
     text = report(all_lines(emulated_module("race")))
     if check:
         return 0 if REPORT.exists() and REPORT.read_text() == text else 1

@@ -1,7 +1,6 @@
 #include "bindings/builtin.h"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace kernelgrad::bindings {
 namespace {
@@ -31,7 +30,6 @@ py::object make_builtin(std::unique_ptr<Builtin> self, const py::object& functio
 }
 
 void DirectCall::add(const py::arg& parameter) {
-  if (count_ == kMost) throw std::length_error("DirectCall: too many parameters");
   names_[count_++] = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(parameter.name));
 }
 

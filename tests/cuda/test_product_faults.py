@@ -22,15 +22,11 @@ from backends import SCHEDULES, emulated_module, module_path, sanitizer_environm
 from faults import run_call
 from faults.build import faulty_folder, faulty_module, faulty_text, faulty_unit
 from faults.table import FAULTS, Fault
-from ptx.device import PtxDevice, compile_source, programs_of
+from ptx.device import PtxDevice, compile_source, needs_nvcc, programs_of
 
 EMULATED = [fault for fault in FAULTS if fault.at.leg in SCHEDULES]
 INTERPRETED = [fault for fault in FAULTS if fault.at.leg == "ptx"]
 AUDITED = [fault for fault in FAULTS if fault.at.leg == "audit"]
-
-needs_nvcc = pytest.mark.skipif(
-    "nvcc" in cuda_audit.missing_tools(), reason="there is no nvcc here"
-)
 
 
 @cache

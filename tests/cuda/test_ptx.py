@@ -6,8 +6,6 @@ tests/cuda/ptx, on the same device memory and with the same launches.
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -21,11 +19,11 @@ from cuda_calls import (
     launched_kernels,
     tensor_cores,
 )
-from ptx.device import PtxDevice, all_programs
+from ptx.device import PtxDevice, all_programs, needs_nvcc
 from ptx.memory import PtxError
 from reference.precision import PRECISIONS
 
-pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc here")
+pytestmark = needs_nvcc
 
 
 # Only the first and the last block along this axis of the grid are run.
@@ -60,12 +58,13 @@ def test_emulated_ptx_of_a_large_tile_on_tensor_cores(set_precision, precision):
     check_large_tile(large_product)
 
 
-def test_emulated_ptx_of_tensor_cores_gives_the_sources_bits(set_precision):
+@pytest.mark.usefixtures("set_precision")
+def test_emulated_ptx_of_tensor_cores_gives_the_sources_bits():
     module = emulated_module("plain")
     module.set_schedule(0)
-    expected = list(tensor_cores(set_precision, module, np.random.default_rng(7)))
+    expected = list(tensor_cores(module, np.random.default_rng(7)))
     with PtxDevice(module):
-        found = list(tensor_cores(set_precision, module, np.random.default_rng(7)))
+        found = list(tensor_cores(module, np.random.default_rng(7)))
     for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         assert ours.tobytes() == theirs.tobytes(), f"result {i}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 from functools import cache
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptx.device import compile_source
+from ptx.device import compile_source, needs_nvcc
 from ptx.interpreter import Block
 from ptx.memory import Memory, PtxError
 from ptx.program import parse
 
-pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="there is no nvcc here")
+pytestmark = needs_nvcc
 
 
 @cache

@@ -9,20 +9,17 @@ from pathlib import Path
 import pytest
 
 import cuda_traffic
-from backends import module_path
+from backends import emulated_module, module_path
+from emulated_build import load_module
 from faults.build import CSRC, faulty_module
 from faults.table import FAULTS, Fault
 
 MOVED = [fault for fault in FAULTS if fault.at.leg == "traffic"]
 
 
-def race_module():
-    return cuda_traffic.load_module(module_path("race", "_emulated_host"))
-
-
 @pytest.fixture(scope="module")
 def lines():
-    return cuda_traffic.all_lines(race_module())
+    return cuda_traffic.all_lines(emulated_module("race"))
 
 
 def sources_with(file: str) -> set[str]:
@@ -63,7 +60,7 @@ def test_emulated_traffic_of_a_product_fault(fault: Fault, tmp_path: Path):
     module = faulty_module(fault, module_path("race", "_emulated_host"), tmp_path)
     found = [
         f"{line.kernel}: {line.access}"
-        for line in cuda_traffic.count(cuda_traffic.load_module(module), fault.call)
+        for line in cuda_traffic.count(load_module(module), fault.call)
         if line.ratio > cuda_traffic.TOLERATED
     ]
     assert fault.finding in found

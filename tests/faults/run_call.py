@@ -6,15 +6,16 @@ In a process of its own: a fault may end it.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import cuda_calls
 from cuda_calls import normal
+from emulated_build import load_module
 
 
 def depthwise(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
@@ -65,10 +66,7 @@ CALLS: dict[str, Callable[..., Iterator[Any]]] = {
 
 
 def main(path: str, call: str, *seeds: str) -> None:
-    spec = importlib.util.spec_from_file_location("_emulated_host", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(Path(path))
     for seed in seeds:
         module.set_schedule(int(seed))
         try:

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
-from cuda_audit import build_setting
+from cuda_audit import missing_tools, nvcc_command
 
 from .interpreter import Block, Extents
 from .memory import Memory
@@ -22,18 +23,14 @@ from .program import Program, demangled, parse
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = "sm_80"  # the first that has all of the kernels' instructions
 
+needs_nvcc = pytest.mark.skipif("nvcc" in missing_tools(), reason="there is no nvcc here")
+
 
 def compile_source(source: Path, include: Path = ROOT / "csrc") -> str:
     """The PTX that nvcc makes of a file, with the build's flags; `include` is searched first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernels.ptx"
-        command = ["nvcc", "-ptx", "-O3", *build_setting("kernelgrad_cuda_flags")]
-        command += [
-            f"-I{include}",
-            f"-I{ROOT / 'csrc'}",
-            "-DKERNELGRAD_BACKEND=cuda",
-            f"-arch={ARCHITECTURE}",
-        ]
+        command = [*nvcc_command(include), "-ptx", f"-arch={ARCHITECTURE}"]
         subprocess.run([*command, str(source), "-o", str(out)], check=True)
         return out.read_text()
 
