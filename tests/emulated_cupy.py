@@ -16,21 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-# NumPy's functions that the package calls on arrays, which CuPy has under the same names.
-FUNCTIONS = frozenset(
-    {
-        *("all", "any", "argmax", "argmin", "count_nonzero", "cumsum", "max", "mean", "min"),
-        *("prod", "round", "sum", "arange", "empty", "full", "ones", "zeros"),
-        *("empty_like", "full_like", "ones_like", "zeros_like", "copyto", "may_share_memory"),
-        *("broadcast_arrays", "broadcast_to", "clip", "concatenate", "expand_dims", "flip"),
-        *("moveaxis", "repeat", "roll", "split", "squeeze", "stack", "take", "tile"),
-        *("transpose", "where"),
-    }
-)
-METHODS = (
-    *("reshape", "transpose", "ravel", "squeeze", "swapaxes", "sum", "max", "min", "mean", "all"),
-    *("any", "argmax", "argmin", "astype", "copy", "cumsum", "prod", "repeat", "take"),
-)
+from cupy_functions import MISSING_UFUNCS, SIGNATURES, UFUNC_OPTIONS, call
 
 
 class Device(AbstractContextManager["Device"]):
@@ -186,7 +172,8 @@ class EmulatedArray(NDArrayOperatorsMixin):
     def _of(self, result: Any) -> Any:
         """A result of the host as an array here: a view as a view, anything else in new memory."""
         if isinstance(result, (tuple, list)):
-            return type(result)(self._of(part) for part in result)
+            parts = [self._of(part) for part in result]
+            return result._make(parts) if hasattr(result, "_make") else type(result)(parts)
         if not isinstance(result, (np.ndarray, np.generic)):
             return result
         if isinstance(result, np.ndarray) and np.may_share_memory(result, self._values):
@@ -208,6 +195,11 @@ class EmulatedArray(NDArrayOperatorsMixin):
         return value
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if ufunc.__name__ in MISSING_UFUNCS or method not in UFUNC_OPTIONS:
+            return NotImplemented
+        wrong = sorted(options.keys() - UFUNC_OPTIONS[method])
+        if wrong:
+            raise TypeError(f"Wrong arguments {wrong}")
         out = options.pop("out", None)
         if out is not None:
             options["out"] = self._host(out)
@@ -215,10 +207,11 @@ class EmulatedArray(NDArrayOperatorsMixin):
         return result if result is None else out[0] if out is not None else self._of(result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function.__name__ not in FUNCTIONS:
+        name = ".".join([*function.__module__.split(".")[1:], function.__name__])
+        if name not in SIGNATURES or not all(issubclass(t, _HANDLED) for t in types):
             return NotImplemented
-        options = {name: self._host(value) for name, value in options.items()}
-        return self._of(function(*self._host(args), **options))
+        options = {key: self._host(value) for key, value in options.items()}
+        return self._of(call(name, function, *self._host(args), **options))
 
     def __getitem__(self, key: Any) -> Any:
         return self._of(self._values[self._key(key)])
@@ -232,13 +225,16 @@ class EmulatedArray(NDArrayOperatorsMixin):
 
 def _method(name: str) -> Any:
     def method(self: EmulatedArray, *args: Any, **options: Any) -> Any:
-        return self._of(getattr(self._values, name)(*self._host(args), **options))
+        of_values = getattr(self._values, name)
+        return self._of(call(f"ndarray.{name}", of_values, *self._host(args), **options))
 
     return method
 
 
-for _name in METHODS:
-    setattr(EmulatedArray, _name, _method(_name))
+_HANDLED = (EmulatedArray, np.ndarray)
+for _name in SIGNATURES:
+    if _name.startswith("ndarray."):
+        setattr(EmulatedArray, _name[8:], _method(_name[8:]))
 
 
 class EmulatedCupy:

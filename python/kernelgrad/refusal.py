@@ -1,4 +1,4 @@
-"""Errors that NumPy raises inside an operation, in the form of our own."""
+"""Errors that NumPy or CuPy raises inside an operation, in the form of our own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # `op: what differs: values seen; the rule or the remedy.` NumPy's messages end without a period.
 _OWN_FORM = re.compile(r"[A-Za-z_][\w. -]*: .*\.", re.DOTALL)
 # NumPy's two classes stay: an AxisError is a ValueError and an IndexError at once.
-_KINDS = (np.exceptions.AxisError, np.linalg.LinAlgError, TypeError, ValueError, IndexError)
+_KINDS = (
+    *(np.exceptions.AxisError, np.linalg.LinAlgError),
+    *(TypeError, ValueError, IndexError, RuntimeError),
+)
 _LONGEST = 60  # characters of an argument that is not an array
 
 
 def names_its_errors(function: _Function) -> _Function:
-    """Gives what NumPy raises inside `function` its name and the arguments.
+    """Gives what NumPy or CuPy raises inside `function` its name and the arguments.
 
     For operations off the hot path: those that our kernels compute check their own arguments.
     """
@@ -29,7 +32,7 @@ def names_its_errors(function: _Function) -> _Function:
     def checked(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
-        except (TypeError, ValueError, IndexError) as error:
+        except _KINDS as error:
             message = str(error)
             if _OWN_FORM.fullmatch(message):
                 raise

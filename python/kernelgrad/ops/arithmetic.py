@@ -121,9 +121,9 @@ def _floored_quotient(x: Any, y: Any, out: Any = None) -> Any:
     infinite = np.isinf(x) | np.isinf(y)
     if not infinite.any():
         return np.floor_divide(x, y, out=out)
-    x, y = np.broadcast_arrays(x, y)
-    quotient = np.floor_divide(x, y, out=np.empty_like(x), where=~infinite)
-    return np.floor(np.divide(x, y, out=quotient, where=infinite), out=out)
+    with np.errstate(invalid="ignore"):
+        quotient = np.where(infinite, np.floor(np.divide(x, y)), np.floor_divide(x, y))
+    return quotient if out is None else np.positive(quotient, out=out)
 
 
 def _values(x: Any) -> Any:

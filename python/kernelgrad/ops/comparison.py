@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernelgrad.ops.pointwise import binary, unary
+from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, as_array, make_tensor, to_array
 
 equal = binary("equal", np.equal, None)
@@ -25,7 +26,7 @@ bitwise_xor = binary("bitwise_xor", np.bitwise_xor, None)
 bitwise_left_shift = binary("bitwise_left_shift", np.left_shift, None)
 bitwise_right_shift = binary("bitwise_right_shift", np.right_shift, None)
 logical_not = unary("logical_not", np.logical_not, None, keeps_dtype=True)
-bitwise_invert = unary("bitwise_invert", np.invert, None, keeps_dtype=True)
+bitwise_invert = names_its_errors(unary("bitwise_invert", np.invert, None, keeps_dtype=True))
 
 
 def _test(name: str, ufunc: np.ufunc) -> Callable[[Any], Any]:

@@ -67,7 +67,7 @@ def getitem(a: Any, key: Any) -> Any:
         basic = _is_basic(key)
     out = x[key]
     if basic:
-        if out.__class__ is not ndarray:  # one element: a 0-d view instead of NumPy's scalar
+        if isinstance(out, np.generic):  # one element: a 0-d view instead of NumPy's scalar
             whole = (*key, ...) if isinstance(key, tuple) else (key, ...)
             out = x[whole]
         return record_view(out, _getitem_vjp, a, (x.shape, key))

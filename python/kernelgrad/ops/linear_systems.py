@@ -63,6 +63,14 @@ def _solve_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     return grad_a, sum_to(grad_b, shape_b) if needs[1] else None
 
 
+def _same_stacks(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both with the leading axes that they broadcast to, as CuPy wants them."""
+    if len(b.shape) == 1 or a.shape[:-2] == b.shape[:-2]:
+        return a, b
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return np.broadcast_to(a, stack + a.shape[-2:]), np.broadcast_to(b, stack + b.shape[-2:])
+
+
 @names_its_errors
 def solve(x1: Any, x2: Any) -> Any:
     """The solution of x1 @ solution = x2.
@@ -74,7 +82,7 @@ def solve(x1: Any, x2: Any) -> Any:
     a, b = promote("solve", x1, x2, floating=True)
     need_matrix("solve", a, square=True)
     raw_a, raw_b = (v._data if isinstance(v, Tensor) else v for v in (a, b))
-    out = np.linalg.solve(raw_a, raw_b)
+    out = np.linalg.solve(*_same_stacks(raw_a, raw_b))
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         return out
     return record(out, _solve_vjp, (a, b), (raw_a, out, raw_b.shape))
@@ -140,10 +148,19 @@ def slogdet(x: Any) -> Slogdet:
     x, values = matrices("slogdet", x, square=True)
     sign: Any
     logarithm: Any
-    sign, logarithm = map(np.asarray, np.linalg.slogdet(values))
+    sign, logarithm = map(as_array, np.linalg.slogdet(values))
     if not isinstance(x, Tensor):
         return Slogdet(sign, logarithm)
     return Slogdet(make_tensor(sign), record(logarithm, _slogdet_vjp, (x,), (values,)))
+
+
+def _tolerance(rtol: Any, values: Any) -> Any:
+    """rtol, or what stands for it, as an array where the matrices are."""
+    if isinstance(rtol, Tensor):
+        return rtol._data
+    if rtol is None:
+        rtol = max(values.shape[-2:]) * np.finfo(values.dtype).eps
+    return beside(values, np.asarray(rtol))
 
 
 @saves(0, OUTPUT)
@@ -167,10 +184,7 @@ def pinv(x: Any, rtol: Any = None) -> Any:
     0; max(m, n) * eps if left out. Gradient: that at constant rank.
     """
     x, values = matrices("pinv", x)
-    if rtol is None:
-        rtol = max(values.shape[-2:]) * np.finfo(values.dtype).eps
-    rtol = rtol._data if isinstance(rtol, Tensor) else rtol
-    out = np.linalg.pinv(values, rtol=rtol)
+    out = np.linalg.pinv(values, _tolerance(rtol, values))  # CuPy's has no name for it
     return record(out, _pinv_vjp, (x,), (values, out)) if isinstance(x, Tensor) else out
 
 
@@ -203,9 +217,6 @@ def matrix_rank(x: Any, rtol: Any = None) -> Any:
     """
     x, values = matrices("matrix_rank", x)
     singular = np.linalg.svd(values, compute_uv=False)
-    if rtol is None:
-        rtol = max(values.shape[-2:]) * np.finfo(values.dtype).eps
-    rtol = rtol._data if isinstance(rtol, Tensor) else beside(x, as_array(rtol))
-    limit = singular.max(-1, keepdims=True, initial=0) * rtol[..., None]
+    limit = singular[..., :1] * _tolerance(rtol, values)[..., None]
     out = as_array(np.count_nonzero(singular > limit, axis=-1))
     return make_tensor(out) if isinstance(x, Tensor) else out

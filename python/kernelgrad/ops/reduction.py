@@ -222,8 +222,14 @@ def _unrecorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return names_its_errors(op)
 
 
+def _count_nonzero(a: Any, axis: Any, keepdims: bool) -> Any:
+    """NumPy's, or CuPy's, which has no keepdims."""
+    counts = as_array(np.count_nonzero(a, axis))
+    return counts.reshape(kept_shape(a.shape, axis)) if keepdims else counts
+
+
 argmax = _unrecorded("argmax", np.argmax)
 argmin = _unrecorded("argmin", np.argmin)
 any = _unrecorded("any", np.any)
 all = _unrecorded("all", np.all)
-count_nonzero = _unrecorded("count_nonzero", np.count_nonzero)
+count_nonzero = _unrecorded("count_nonzero", _count_nonzero)

@@ -40,7 +40,7 @@ def _prepared(op: str, a: Any, axis: int | None, dtype: Any) -> tuple[Any, int]:
 def _with_initial(a: Any, axis: int, value: int) -> Any:
     shape = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
     like = a._data if isinstance(a, Tensor) else a
-    return concat([np.full(shape, value, a.dtype, like=like), a], axis)
+    return concat([np.full_like(like, value, shape=shape), a], axis)
 
 
 def _cumulative_sum_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:

@@ -80,7 +80,7 @@ minimum = binary("minimum", np.minimum, _minimum_vjp, for_a="ab", for_b="ab")
 def _clip_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
     a, low, high = saved
     x = _values(a)
-    inside = np.ones(x.shape, bool, like=x)
+    inside = np.ones_like(x, bool)
     if low is not None:
         inside &= x >= low
     if high is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from kernelgrad.autograd import record, record_view
+from kernelgrad.device_arrays import device_index, moved
 from kernelgrad.refusal import names_its_errors
 from kernelgrad.tensor import Tensor, to_array
 
@@ -244,8 +245,10 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     if axis is None:
         a, axis = flatten(a), 0
     (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim, "axis")
-    counts = repeats._data if isinstance(repeats, Tensor) else repeats
-    return take(a, np.repeat(np.arange(a.shape[axis]), counts), axis)
+    # The result's shape depends on the repeats, so that they are needed on the host.
+    counts = moved(repeats._data if isinstance(repeats, Tensor) else repeats, None)
+    places = np.repeat(np.arange(a.shape[axis]), counts)
+    return take(a, moved(places, device_index(_raw("repeat", a))), axis)
 
 
 def _tile_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
