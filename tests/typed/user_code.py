@@ -1,12 +1,14 @@
 """What a user's type checker must accept; tests/test_typing.py runs mypy and pyright on it."""
 
+# pyright: strict
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
 import kernelgrad as kg
-from kernelgrad import Tensor, linalg, nn
+from kernelgrad import Tensor, fft, linalg, nn, optim
+from kernelgrad.data import DataLoader, TensorDataset
 
 
 def softmax(logits: Tensor, axis: int = -1) -> Tensor:
@@ -55,3 +57,21 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return softmax(self.layer(x))
+
+
+def trained(model: Model, x: Tensor, y: Tensor) -> float:
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    total = 0.0
+    for inputs, targets in DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True):
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total
+
+
+def spectrum(x: Tensor, length: int | None = None) -> tuple[Tensor, Tensor]:
+    found = kg.abs(fft.rfft(x, n=length))
+    order = kg.argsort(found, descending=True)
+    return kg.take_along_axis(found, order), kg.unique_all(order).counts
