@@ -87,7 +87,7 @@ ALLOWED_IMPORTS: dict[str, set[str]] = {
     "random": {"device", "device_arrays"},
     **dict.fromkeys(CORE, CORE | {"dlpack"}),
     "ops": {"ops", "kernels", "random"} | CORE,
-    "namespace": {"namespace", "ops"} | CORE,
+    "namespace": {"namespace", "ops", "cuda"} | CORE,
     "linalg": {"namespace", "ops"} | CORE,
     "fft": {"namespace", "ops"} | CORE,
     "nn": {"nn", "ops", "random", "serialization"} | CORE,

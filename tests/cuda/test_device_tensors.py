@@ -39,6 +39,13 @@ def test_emulated_cuda_is_available():
     assert "ready" in kg.build_info()["cuda"]
 
 
+def test_emulated_devices_are_in_the_namespaces_list():
+    info = kg.__array_namespace_info__()
+    assert [*map(str, info.devices())] == ["cpu", "cuda:0", "cuda:1"]
+    assert str(info.default_device()) == "cpu"
+    assert info.dtypes(device="cuda:1") == info.dtypes()
+
+
 def test_emulated_device_names():
     device = kg.Device("cuda")
     assert (str(device), device.type, device.index) == ("cuda:0", "cuda", 0)
@@ -108,6 +115,20 @@ def test_emulated_tensor_does_not_leave_the_device_unasked():
         with pytest.raises(TypeError, match=r"call \.to\('cpu'\) first|object has no|a bytes-like"):
             leave()
     assert not hasattr(kg.ones(3), "__cuda_array_interface__")
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        lambda t: t.__cuda_array_interface__,
+        lambda t: t.__dlpack__(),
+        lambda t: t.numpy(),
+        lambda t: np.asarray(t),
+    ],
+)
+def test_emulated_export_does_not_leave_the_graph(export):
+    with pytest.raises(RuntimeError, match=r"requires grad.*call \.detach\(\) first"):
+        export(kg.ones(3, requires_grad=True, device="cuda"))
 
 
 def test_emulated_operands_on_two_devices():

@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import kernelgrad as kg
 from backends import use_emulated_device
 from kernelgrad import demo, kernels, nn, optim, random
 from kernelgrad.data import load_digits
+from systems import numpy_network
 from tolerances import product_tolerance
 
 STEPS, BATCH, PERTURBED_TRAININGS = 10, 8, 4
@@ -69,3 +71,21 @@ def test_emulated_training_has_the_cpus_losses(name, monkeypatch, rng):
     bound = np.abs(np.array(changed) - here).max(axis=0)
     assert np.all(np.abs(there - here) <= bound), (there - here, bound)
     assert there[-1] < there[0]
+
+
+@pytest.mark.parametrize("rule", [numpy_network.SGD, numpy_network.Adam])
+def test_emulated_numpy_code_trains_there(rule, monkeypatch, rng):
+    """Layers, loss and optimizers in NumPy code, in float64, where twenty steps carry roundings on
+    to much less than the square root of one."""
+    use_emulated_device(monkeypatch)
+    x, labels = rng.standard_normal((60, 2)), np.arange(60) % 3
+    start = [0.5 * rng.standard_normal(shape) for shape in [(2, 3), (1, 3), (3, 3), (1, 3)]]
+    ends = []
+    for device in ("cpu", "cuda"):
+        weights = [kg.tensor(w, device=device) for w in start]
+        given = [kg.asarray(v, device=device) for v in (x, labels)]
+        loss, _ = numpy_network.Network(weights).train(*given, rule(0.1), 20)
+        assert loss.device == weights[0].device == kg.Device(device)
+        ends.append([loss.item(), *(w.tolist() for w in weights)])
+    for here, there in zip(*ends, strict=True):
+        assert np.abs(np.subtract(here, there)).max() <= np.sqrt(np.finfo(float).eps)

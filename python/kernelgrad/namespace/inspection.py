@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelgrad import cuda
 from kernelgrad.device import CPU, Device
 from kernelgrad.namespace import dtypes as _dtypes
 
@@ -33,7 +34,7 @@ class NamespaceInfo:
 
     def devices(self) -> tuple[Device, ...]:
         """All devices of this machine that the build can use."""
-        return (CPU,)
+        return (CPU, *[Device(f"cuda:{i}") for i in range(cuda.device_count())])
 
     def default_dtypes(self, *, device: Device | str | None = None) -> dict[str, np.dtype[Any]]:
         """The dtypes of numbers without one."""

@@ -20,14 +20,15 @@ _SCALARS = (bool, int, float, complex)
 _BASIC = (int, slice, EllipsisType, type(None), np.integer)
 
 
-def _raw_key(key: Any) -> Any:
-    """The key with arrays in the place of tensors and lists."""
+def _raw_key(key: Any, x: Any) -> Any:
+    """The key with arrays in the place of tensors, and of lists where the array x is."""
     if isinstance(key, tuple):
-        return tuple([_raw_key(part) for part in key])
+        return tuple([_raw_key(part, x) for part in key])
     if isinstance(key, Tensor):
         key = key._data
     elif isinstance(key, (list, range)):
-        key = np.asarray(key) if len(key) else np.zeros(0, np.int64)
+        numbers = np.asarray(key) if len(key) else np.zeros(0, np.int64)
+        key = moved(numbers, device_index(x))
     is_array = isinstance(key, ndarray) or is_device_array(key)
     if is_array and key.dtype.kind not in "biu":
         raise IndexError(f"getitem: an index has dtype {key.dtype}; need integers or booleans.")
@@ -59,11 +60,11 @@ def _getitem_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
 def getitem(a: Any, key: Any) -> Any:
     """a[key], with NumPy's rules for every kind of key."""
     if not isinstance(a, Tensor):
-        return as_array(a[_raw_key(key)])
+        return as_array(a[_raw_key(key, a)])
     x = a._data
     basic = _is_basic(key)
     if not basic:
-        key = _raw_key(key)
+        key = _raw_key(key, x)
         basic = _is_basic(key)
     out = x[key]
     if basic:
@@ -138,7 +139,7 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
     """a[key] = value, in place; recorded if the tensor or the value requires grad."""
     recorded = records(a, value)
     check_in_place("setitem", a, recorded)
-    key = _raw_key(key)
+    key = _raw_key(key, a._data)
     if recorded and isinstance(value, Tensor) and value._requires_grad and value.dtype != a.dtype:
         value = astype(value, a.dtype)
     if recorded and not is_floating(a._data.dtype):
@@ -168,7 +169,7 @@ def setitem(a: Tensor, key: Any, value: Any) -> None:
 
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """The elements (or slices along an axis) with the given numbers."""
-    index = indices._data if isinstance(indices, Tensor) else to_array(indices, "take")
+    index = indices if isinstance(indices, (Tensor, list)) else to_array(indices, "take")
     if axis is None:
         if a.ndim != 1:
             raise ValueError(f"take: x has {a.ndim} axes; axis is needed unless there is one.")

@@ -231,12 +231,15 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
     for axis, (before, after) in enumerate(widths):
         if mode != "constant":
             places = np.pad(np.arange(array.shape[axis]), (before, after), mode)  # type: ignore[call-overload]
-            array = indexing.take(array, places, axis)
+            array = indexing.take(array, diagonals.beside(array, places), axis)
             continue
         ends = np.broadcast_to(np.asarray(constant_values), (array.ndim, 2))[axis]
         sizes = ((*array.shape[:axis], n, *array.shape[axis + 1 :]) for n in (before, after))
-        parts = [np.full(size, end, array.dtype) for size, end in zip(sizes, ends, strict=True)]
-        array = joining.concat([parts[0], array, parts[1]], axis)
+        first, last = (
+            diagonals.beside(array, np.full(size, end, array.dtype))
+            for size, end in zip(sizes, ends, strict=True)
+        )
+        array = joining.concat([first, array, last], axis)
     return array
 
 
@@ -245,7 +248,8 @@ def diag(v: Any, k: int = 0) -> Any:
         return diagonals.diagonal(v, k)
     size = v.shape[0] + abs(k)
     line = pad(v, (builtins.max(k, 0), builtins.max(-k, 0)))
-    return arithmetic.multiply(shape.expand_dims(line, 0), np.eye(size, k=k, dtype=v.dtype))
+    ones = diagonals.beside(v, np.eye(size, k=k, dtype=v.dtype))
+    return arithmetic.multiply(shape.expand_dims(line, 0), ones)
 
 
 def of_two_axes(function: Function) -> Function:
