@@ -1,8 +1,8 @@
 """Linear algebra: the array API standard's extension `linalg`, with gradients.
 
 Leading axes stack matrices. What has no kernel of its own goes through NumPy's LAPACK, or on a CUDA
-device through CuPy's cuSOLVER, which gives NaN or infinities for singular matrices instead of an
-error, unless cupyx.seterr(linalg="raise") is set.
+device through CuPy's cuSOLVER. That raises nothing for singular matrices, whose results mean
+nothing then (most are NaN or infinite), unless cupyx.seterr(linalg="raise") is set.
 """
 
 from __future__ import annotations

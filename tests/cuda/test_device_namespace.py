@@ -195,7 +195,7 @@ def test_emulated_maker_makes_it_there(name):
     assert_same(MADE[name](device="cpu"), MADE[name](device="cuda"))
 
 
-def test_every_maker_is_tried():
+def test_emulated_makers_are_all_tried():
     of_none = {*kg.namespace.dtypes.__all__, "broadcast_shapes", "__array_namespace_info__"}
     assert MAKERS - of_none == set(MADE)
 
