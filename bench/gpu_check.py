@@ -120,11 +120,15 @@ def emulator(run: Run, timeout: float) -> Any:
 
 def tests(run: Run, timeout: float) -> Any:
     """The kernels' tests on device arrays; without a GPU a few of them, on the emulated device."""
-    which = ["tests/kernels", "tests/cuda/test_device_training.py"]
+    which = [
+        "tests/kernels",
+        *(f"tests/cuda/test_device_{n}.py" for n in ("training", "namespace")),
+    ]
     if not run.has_gpu:
         which = ["tests/kernels/test_softmax.py"]
     name = "cuda" if run.has_gpu else "emulated_device"
-    command = [sys.executable, "-m", "pytest", "-q", "-k", f"{name} or emulated_training", *which]
+    names = f"{name} or emulated_training or device_namespace"
+    command = [sys.executable, "-m", "pytest", "-q", "-k", names, *which]
     return run.command(*command, timeout=timeout).splitlines()[-1]
 
 

@@ -62,6 +62,18 @@ def use_emulated_device(patch: pytest.MonkeyPatch, build: str = "plain", seed: i
     return arrays
 
 
+def on_gpu() -> bool:
+    """Whether tests of device arrays run on a GPU, with CuPy, and not on the emulated one."""
+    return "cuda" in os.environ.get("KERNELGRAD_BACKENDS", "").split(",")
+
+
+def use_device(patch: pytest.MonkeyPatch) -> Any:
+    """The arrays of the GPU, or of the emulated device."""
+    if on_gpu():
+        return device_arrays.require("KERNELGRAD_BACKENDS: cuda was asked for").arrays
+    return use_emulated_device(patch)
+
+
 def device_copy(arrays: Any, host: Any) -> Any:
     """A device array of the host array's values, strides and address modulo 256."""
     if host.size == 0:
@@ -85,10 +97,7 @@ class DeviceArrays:
         return self.name
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
-        if self.name == "cuda":
-            arrays = device_arrays.require("KERNELGRAD_BACKENDS: cuda was asked for").arrays
-        else:
-            arrays = use_emulated_device(patch)
+        arrays = use_device(patch) if self.name == "cuda" else use_emulated_device(patch)
         for name, function in vars(kernels).items():
             if callable(function) and hasattr(_cpu, name) and name != "empty":
                 patch.setattr(kernels, name, _there_and_back(arrays, function))

@@ -29,6 +29,11 @@ def joined(parts):
     return kg.concat([part.flatten() for part in parts])
 
 
+def squares(parts):
+    """Of vectors that are unique up to their signs."""
+    return joined([part * part for part in parts])
+
+
 def definite(x):
     return x @ x.mT + 3 * kg.eye(3, dtype=x.dtype, device=x.device)
 
@@ -79,16 +84,16 @@ OTHERS = {
     "linalg.cross": lambda x: linalg.cross(x, x * x),
     "linalg.det": linalg.det,
     "linalg.diagonal": linalg.diagonal,
-    "linalg.eigh": lambda x: joined(linalg.eigh(definite(x))),
+    "linalg.eigh": lambda x: squares(linalg.eigh(definite(x))),
     "linalg.eigvalsh": lambda x: linalg.eigvalsh(definite(x)),
     "linalg.inv": lambda x: linalg.inv(definite(x)),
     "linalg.matrix_norm": linalg.matrix_norm,
     "linalg.matrix_power": lambda x: linalg.matrix_power(x, 3),
     "linalg.pinv": lambda x: linalg.pinv(definite(x)),
-    "linalg.qr": lambda x: joined(linalg.qr(definite(x))),
+    "linalg.qr": lambda x: squares(linalg.qr(definite(x))),
     "linalg.slogdet": lambda x: linalg.slogdet(definite(x)).logabsdet,
     "linalg.solve": lambda x: linalg.solve(definite(x), x),
-    "linalg.svd": lambda x: joined(linalg.svd(definite(x))),
+    "linalg.svd": lambda x: squares(linalg.svd(definite(x))),
     "linalg.svdvals": lambda x: linalg.svdvals(definite(x)),
     "linalg.trace": linalg.trace,
     "linalg.vector_norm": linalg.vector_norm,
