@@ -26,6 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "cuda_kernels.md"
 
+# In a line of assembly; what has the guard !PT is never executed.
+OPCODE = re.compile(r"^\s+/\*\w+\*/\s+(?:@(?!!PT )!?U?P\w+ )?([A-Z][\w.]*)", re.MULTILINE)
+
 # Of one multiprocessor: registers, warps, bytes of shared memory.
 LIMITS = {80: (65536, 64, 164 << 10), 90: (65536, 64, 228 << 10), 100: (65536, 64, 228 << 10)}
 
@@ -122,8 +125,7 @@ def read_assembly(assembly: str, kernels: dict[str, Kernel]) -> None:
             assert threads, f"{kernel.name} lacks __launch_bounds__"
             kernel.threads = int(threads[1], 16)
         elif name.startswith(".text.") and (kernel := kernels.get(name[len(".text.") :])):
-            opcodes = re.findall(r"^\s+/\*\w+\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", section, re.M)
-            kernel.instructions = Counter(opcodes)
+            kernel.instructions = Counter(OPCODE.findall(section))
 
 
 def audit() -> list[Kernel]:

@@ -33,11 +33,17 @@ def _on_tensor_cores(m: Any, a: Arrays, precision: str) -> None:
     m.set_float32_matmul_precision("highest")
 
 
-def _convolution(m: Any, a: Arrays) -> None:
-    x, w, grad_out = a(1, 16, 34, 34), a(64, 16, 3, 3), a(1, 64, 32, 32)
+def _convolution(m: Any, a: Arrays, channels: int = 16, lines: int = 32) -> None:
+    x, w, grad_out = a(1, channels, lines + 2, 34), a(64, channels, 3, 3), a(1, 64, lines, 32)
     m.conv2d(x, w)
-    m.conv2d_grad_input(grad_out, w, (34, 34))
+    m.conv2d_grad_input(grad_out, w, x.shape[2:])
     m.conv2d_grad_weight(grad_out, x, 3)
+
+
+def _convolution_on_tensor_cores(m: Any, a: Arrays, precision: str) -> None:
+    m.set_float32_matmul_precision(precision)
+    _convolution(m, a, 64, 2)
+    m.set_float32_matmul_precision("highest")
 
 
 def _depthwise(m: Any, a: Arrays) -> None:
@@ -89,6 +95,9 @@ WORKS: dict[str, Work] = {
     "matmul 128x128x64 in three TF32 products": lambda m, a: _on_tensor_cores(m, a, "higher"),
     "matmul 128x128x64 in bfloat16": lambda m, a: _on_tensor_cores(m, a, "medium"),
     "conv2d 3x3, 16 to 64 channels": _convolution,
+    "conv2d 3x3 in TF32": lambda m, a: _convolution_on_tensor_cores(m, a, "high"),
+    "conv2d 3x3 in three TF32 products": lambda m, a: _convolution_on_tensor_cores(m, a, "higher"),
+    "conv2d 3x3 in bfloat16": lambda m, a: _convolution_on_tensor_cores(m, a, "medium"),
     "conv2d 3x3, 6 images, 8 to 128 channels": lambda m, a: m.conv2d(
         a(6, 8, 34, 34), a(128, 8, 3, 3)
     ),

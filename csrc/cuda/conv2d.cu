@@ -1,10 +1,10 @@
 // Computes   conv2d, the gradients of its input and its bias. The first two are implicit products: result
 //            channels x positions, k being channels and taps.
-// Layout     NCHW. The panel of filters is read as matmul's operands are (conv2d_grad_input's filters
-//            are first brought into that order), panels of images through gather.cuh.
+// Layout     NCHW. Panels of filters (conv2d_grad_input's are first brought into conv2d's order) and of
+//            images through gather.cuh.
 // Edges      any extents; what lies outside of an image is zero, stores are guarded. k == 0 stores the
 //            bias or zeros. Few tiles and a long k: k is split, and a second pass adds the parts.
-// Resources  matmul's tiles and main loop. Few result channels: conv2d_direct.cu.
+// Resources  matmul's tiles and main loop; copies are of single numbers. Few result channels: conv2d_direct.cu.
 // Rounding   one FMA per product, k ascending, or what mma_tile.cuh says where that is set; parts of k
 //            in ascending order. The shape alone decides where k is split.
 // Tried      Nothing better for two lines of docs/cuda_traffic.md yet. Images: taps shift the 32 positions
@@ -28,12 +28,10 @@ bool is_direct(const Correlation<T>& c) {
   return c.rows <= kDirectRows || !fits(c.h) || !fits(c.w);
 }
 template <class T>
-std::int64_t packed_pitch(const Correlation<T>& c) {
-  return (c.depth() + Pack<T>::size - 1) / Pack<T>::size * Pack<T>::size;
-}
-template <class T>
 std::int64_t packed_size(const Correlation<T>& c) {
-  return c.filter_is_in_order() ? 0 : c.groups * c.rows * packed_pitch(c);
+  if (c.filter_is_in_order()) return 0;
+  const std::int64_t size = c.groups * c.rows * c.depth(), pack = Pack<T>::size;
+  return (size + pack - 1) / pack * pack;
 }
 template <class T>
 std::int64_t result_size(const Correlation<T>& c) {
@@ -66,14 +64,13 @@ void correlate_by_product(const Correlation<T>& c, const Workspace& workspace) {
   p.groups = c.groups;
 
   const bool in_order = c.filter_is_in_order();
-  const std::int64_t pitch = in_order ? c.filter_row : packed_pitch(c);
-  p.filters = {in_order ? c.filter : packed, p.m, pitch, 1, true, false};
-  p.a_group = c.rows * pitch;
-  p.filters.packs = aligned_for_packs(p.filters.data) && pitch % Pack<T>::size == 0;
+  const std::int64_t row = std::max<std::int64_t>(in_order ? c.filter_row : p.k, 1);
+  p.a = {in_order ? c.filter : packed, p.m, row, 0};
+  p.a_group = c.rows * row;
   if (!in_order && p.k > 0) {
     const std::int64_t blocks = (c.groups * p.m * p.k + kPackThreads - 1) / kPackThreads;
     LAUNCH(conv2d_pack_filters_kernel<T>, static_cast<unsigned>(std::min(blocks, kMaxPackBlocks)),
-           kPackThreads, c, pitch, packed);
+           kPackThreads, c, packed);
   }
 
   const std::int64_t plane = c.h.size * c.w.size;

@@ -60,7 +60,7 @@ void grad_weight_by_product(const WeightGradient<T>& g, const Workspace& workspa
   p.k_per_split = plan.k_per_split;
   p.groups = g.groups;
 
-  p.grads = {g.grad_out, p.m, std::max<std::int64_t>(positions, 1), g.groups * g.rows * positions};
+  p.a = {g.grad_out, p.m, std::max<std::int64_t>(positions, 1), g.groups * g.rows * positions};
   p.a_group = g.rows * positions;
   p.images = {g.image, p.n, position(g.height), position(g.width), {}, {}, {}};
   p.b_group = g.channels * plane;

@@ -32,11 +32,11 @@ struct ResultMap {
 
 template <class T>
 struct ConvProduct {
-  Operand<T> filters;     // a of a correlation
-  PlaneOperand<T> grads;  // a of a weight gradient
+  PlaneOperand<T> a;  // filters, or gradients
   GatherOperand<T> images;
   std::int64_t m, n, k, k_per_split;
-  std::int64_t groups, a_group, b_group, out_group;
+  std::int64_t groups, first_group;  // of the launch
+  std::int64_t a_group, b_group, out_group;
   ResultMap map;
   bool packs;  // map brings 4 (f64: 2) columns from a multiple of that to 16 aligned bytes
   const T* bias;
@@ -84,51 +84,43 @@ __device__ __forceinline__ void store_results(const ConvProduct<typename Shape::
   }
 }
 
-// Of the images' panels.
+// Of the panels of filters or gradients, and of the images'.
+template <class Shape>
+using FilterLoader = PlaneLoader<typename Shape::T, Shape::BM, Shape::BK, Shape::threads>;
 template <class Shape, bool kGradWeight>
 using ImageLoader =
     GatherLoader<typename Shape::T, Shape::BN, Shape::BK, Shape::threads, kGradWeight>;
 
 // Block x: a tile of the result, those that share columns one after the other; y: a part of k; z: a
-// group, and every gridDim.z-th after it.
+// group.
 template <class Shape, bool kGradWeight>
 __global__ void __launch_bounds__(Shape::threads, 2)
     conv2d_product_kernel(const ConvProduct<typename Shape::T> p) {
   using T = typename Shape::T;
-  constexpr int BK = Shape::BK, kThreads = Shape::threads;
-  SHARED_ARRAY(T, a_panels, [2][BK][kPanelPitch<Shape::BM>]);
-  SHARED_ARRAY(T, b_panels, [2][BK][kPanelPitch<Shape::BN>]);
+  SHARED_ARRAY(Panels<Shape>, stages, [kStages<Shape>]);
   const unsigned tiles_down = static_cast<unsigned>((p.m + Shape::BM - 1) / Shape::BM);
   const std::int64_t row = std::int64_t{blockIdx.x % tiles_down} * Shape::BM;
   const std::int64_t column = std::int64_t{blockIdx.x / tiles_down} * Shape::BN;
   const std::int64_t k_begin = blockIdx.y * p.k_per_split;
   const std::int64_t depth = p.k - k_begin < p.k_per_split ? p.k - k_begin : p.k_per_split;
 
-  for (std::int64_t group = blockIdx.z; group < p.groups; group += gridDim.z) {
-    typename Shape::Sums tile;
-    ImageLoader<Shape, kGradWeight> b(p.images, p.images.data + group * p.b_group, column, k_begin);
-    if constexpr (kGradWeight) {
-      PlaneLoader<T, Shape::BM, BK, kThreads> a(p.grads, p.grads.data + group * p.a_group, row,
-                                                k_begin);
-      multiply_panels<Shape>(a, b, a_panels, b_panels, depth, tile);
-    } else {
-      PanelLoader<T, Shape::BM, BK, kThreads> a(p.filters, p.filters.data + group * p.a_group, row,
-                                                k_begin);
-      multiply_panels<Shape>(a, b, a_panels, b_panels, depth, tile);
-    }
-    T* out = p.out + blockIdx.y * p.out_split + group * p.out_group;
-    if (p.packs) {
-      store_results<Shape, true>(p, tile, row, column, group, out);
-    } else {
-      store_results<Shape, false>(p, tile, row, column, group, out);
-    }
+  const std::int64_t group = p.first_group + blockIdx.z;
+  typename Shape::Sums tile;
+  FilterLoader<Shape> a(p.a, p.a.data + group * p.a_group, row, k_begin);
+  ImageLoader<Shape, kGradWeight> b(p.images, p.images.data + group * p.b_group, column, k_begin);
+  multiply_panels<Shape>(a, b, stages, depth, tile);
+  T* out = p.out + blockIdx.y * p.out_split + group * p.out_group;
+  if (p.packs) {
+    store_results<Shape, true>(p, tile, row, column, group, out);
+  } else {
+    store_results<Shape, false>(p, tile, row, column, group, out);
   }
 }
 
-// packed(group, row, channel, tap) = the filter's value there, rows `pitch` apart.
+// packed(group, row, channel, tap) = the filter's value there.
 template <class T>
 __global__ void __launch_bounds__(kPackThreads)
-    conv2d_pack_filters_kernel(const Correlation<T> c, std::int64_t pitch, T* packed) {
+    conv2d_pack_filters_kernel(const Correlation<T> c, T* packed) {
   const std::int64_t depth = c.channels * c.h.taps * c.w.taps;
   const std::int64_t count = c.groups * c.rows * depth;
   const std::int64_t stride = std::int64_t{gridDim.x} * kPackThreads;
@@ -137,11 +129,10 @@ __global__ void __launch_bounds__(kPackThreads)
     const std::int64_t of_row = i / depth, k = i - of_row * depth;
     const std::int64_t j = k % c.w.taps, lines = k / c.w.taps;
     const std::int64_t line = lines % c.h.taps, channel = lines / c.h.taps;
-    packed[of_row * pitch + k] =
-        c.filter[of_row / c.rows * c.filter_group + of_row % c.rows * c.filter_row +
-                 channel * c.filter_channel +
-                 (c.h.filter_first + line * c.h.filter_step) * c.filter_width + c.w.filter_first +
-                 j * c.w.filter_step];
+    packed[i] = c.filter[of_row / c.rows * c.filter_group + of_row % c.rows * c.filter_row +
+                         channel * c.filter_channel +
+                         (c.h.filter_first + line * c.h.filter_step) * c.filter_width +
+                         c.w.filter_first + j * c.w.filter_step];
   }
 }
 
@@ -149,11 +140,13 @@ template <class Shape, bool kGradWeight>
 void launch_tiles(const ProductPlan& plan, ConvProduct<typename Shape::T> p) {
   const std::int64_t tiles =
       (p.m + Shape::BM - 1) / Shape::BM * ((p.n + Shape::BN - 1) / Shape::BN);
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(plan.splits),
-                  static_cast<unsigned>(std::min(p.groups, kMaxGridZ)));
   const int step = ImageLoader<Shape, kGradWeight>::step;
   p.images.stride = Stride(p.images.depths, p.images.width, step);
-  LAUNCH((conv2d_product_kernel<Shape, kGradWeight>), grid, Shape::threads, p);
+  for (; p.first_group < p.groups; p.first_group += kMaxGridZ) {
+    const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(plan.splits),
+                    static_cast<unsigned>(std::min(p.groups - p.first_group, kMaxGridZ)));
+    LAUNCH((conv2d_product_kernel<Shape, kGradWeight>), grid, Shape::threads, p);
+  }
 }
 
 template <bool kGradWeight>

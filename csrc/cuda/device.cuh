@@ -101,6 +101,64 @@ __device__ __forceinline__ void store_pack_global(T* p, const Pack<T>& values) {
 #endif
 }
 
+// --- Copies from global to shared memory that go on by themselves ---
+
+// Whether the code is for an architecture that has them; others copy at once.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+constexpr bool kHasAsyncCopies = true;
+#else
+constexpr bool kHasAsyncCopies = false;
+#endif
+
+// Begins to bring one T of 4, 8 or 16 bytes; zeros, without a look at `from`, where it is not `inside`.
+template <class T>
+__device__ __forceinline__ void copy_async(T* to, const T* from, bool inside) {
+  if constexpr (!kHasAsyncCopies) {
+    *to = inside ? *from : T{};
+    return;
+  }
+#ifdef __CUDACC__
+  const unsigned target = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  const int bytes = inside ? sizeof(T) : 0;
+  if constexpr (sizeof(T) == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(from),
+                 "r"(bytes)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(target), "l"(from),
+                 "r"(bytes), "n"(sizeof(T))
+                 : "memory");
+  }
+#else
+  ::emulator::copy_async(to, from, sizeof(T), inside);
+#endif
+}
+
+// The same of a pack.
+template <class T>
+__device__ __forceinline__ void copy_pack_async(T* to, const T* from, bool inside) {
+  copy_async(reinterpret_cast<Pack<T>*>(to), reinterpret_cast<const Pack<T>*>(from), inside);
+}
+
+// What the thread has begun since its last call becomes a group.
+__device__ __forceinline__ void commit_copies() {
+#ifdef __CUDACC__
+  if constexpr (kHasAsyncCopies) asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  ::emulator::commit_copies();
+#endif
+}
+
+// Waits for the thread's own groups but the last kOpen; for those of others, a barrier must follow.
+template <int kOpen>
+__device__ __forceinline__ void wait_for_copies() {
+#ifdef __CUDACC__
+  if constexpr (kHasAsyncCopies) asm volatile("cp.async.wait_group %0;" ::"n"(kOpen) : "memory");
+#else
+  ::emulator::wait_for_copies(kOpen);
+#endif
+}
+
 // --- Tensor cores: warp operations on fragments, laid out as the PTX ISA says ---
 
 // Whether all architectures of this build have them.

@@ -69,20 +69,21 @@ struct GatherOperand {
   Stride stride;  // of the depth, by the loader's step
 };
 
-// Brings panels of Extent columns and BK depths as PanelLoader does. Neighbouring threads take
-// neighbouring columns (kAlongDepth: eight neighbouring depths of four columns a warp), whichever are
-// neighbours in an image; either way a warp's stores meet 32 banks.
+// Brings panels of Extent columns and BK depths as PanelLoader does, kAlongDepth where neighbouring
+// depths are neighbours in an image.
 template <class T, int Extent, int BK, int Threads, bool kAlongDepth>
 class GatherLoader {
+  using Own = Share<T, Extent, BK, Threads, kAlongDepth>;
+
  public:
-  static constexpr int step = kAlongDepth ? 8 : Threads / Extent;
+  static constexpr int step = Own::step;
 
   __device__ __forceinline__ GatherLoader(const GatherOperand<T>& operand, const T* data,
                                           std::int64_t first, std::int64_t k)
-      : operand_(operand), depth_(place_of(operand.depths, operand.width, k + lane())) {
+      : operand_(operand), depth_(place_of(operand.depths, operand.width, k + Own::depth(0))) {
     KERNELGRAD_UNROLL(8)
-    for (int i = 0; i < kColumns; ++i) {
-      const std::int64_t index = first + column(i);
+    for (int i = 0; i < Own::rows; ++i) {
+      const std::int64_t index = first + Own::row(i);
       const bool exists = index < operand.extent;
       const Place place = place_of(operand.columns, operand.width, exists ? index : 0);
       source_[i] = data + place.offset;
@@ -91,54 +92,31 @@ class GatherLoader {
     }
   }
 
-  // The next panel, of which `depths` depths exist.
-  __device__ __forceinline__ void load(int depths) {
+  __device__ __forceinline__ void load(T (&panel)[BK][kPanelPitch<Extent>], int depths) {
     KERNELGRAD_UNROLL(8)
-    for (int s = 0; s < kSteps; ++s) {
-      const bool exists = lane() + s * step < depths;
+    for (int s = 0; s < Own::steps; ++s) {
+      const bool exists = Own::depth(s) < depths;
       KERNELGRAD_UNROLL(8)
-      for (int i = 0; i < kColumns; ++i) {
+      for (int i = 0; i < Own::rows; ++i) {
         const bool inside =
             exists &&
             static_cast<unsigned>(y_[i] + depth_.y) < static_cast<unsigned>(operand_.height) &&
             static_cast<unsigned>(x_[i] + depth_.x) < static_cast<unsigned>(operand_.width);
-        held_[s][i] = inside ? source_[i][depth_.offset] : T(0);
+        copy_async(&panel[Own::depth(s)][Own::row(i)], source_[i] + depth_.offset, inside);
       }
       operand_.stride.advance(depth_);
     }
   }
 
-  __device__ __forceinline__ void store(T (&panel)[BK][kPanelPitch<Extent>]) const {
-    KERNELGRAD_UNROLL(8)
-    for (int s = 0; s < kSteps; ++s) {
-      KERNELGRAD_UNROLL(8)
-      for (int i = 0; i < kColumns; ++i) panel[lane() + s * step][column(i)] = held_[s][i];
-    }
-  }
-
  private:
-  static constexpr int kSteps = BK / step, kApart = kAlongDepth ? Threads / 8 : Extent;
-  static constexpr int kColumns = Extent / kApart;
-  static_assert(Threads % Extent == 0 && BK % step == 0 && Extent % kApart == 0);
-
-  static __device__ __forceinline__ int lane() {
-    const int thread = static_cast<int>(threadIdx.x);
-    return kAlongDepth ? thread % 8 : thread / Extent;
-  }
-  static __device__ __forceinline__ int column(int i) {
-    const int thread = static_cast<int>(threadIdx.x);
-    return (kAlongDepth ? thread / 8 : thread % Extent) + i * kApart;
-  }
-
   const GatherOperand<T>& operand_;
   Place depth_;
-  const T* source_[kColumns];
-  int y_[kColumns], x_[kColumns];
-  T held_[kSteps][kColumns] = {};  // g++ does not see that load() comes first
+  const T* source_[Own::rows];
+  int y_[Own::rows], x_[Own::rows];
 };
 
 // The same for rows that are planes of images: row r at depth (image, position) is
-// data[image * image_stride + r * positions + position].
+// data[image * image_stride + r * positions + position]. Filters are such rows, of one image.
 template <class T>
 struct PlaneOperand {
   const T* data;
@@ -147,28 +125,31 @@ struct PlaneOperand {
 
 template <class T, int Extent, int BK, int Threads>
 class PlaneLoader {
+  using Own = Share<T, Extent, BK, Threads, true>;
+
  public:
   __device__ __forceinline__ PlaneLoader(const PlaneOperand<T>& operand, const T* data,
                                          std::int64_t first, std::int64_t k)
       : operand_(operand) {
-    const std::int64_t depth = k + lane(), image = depth / operand.positions;
+    const std::int64_t depth = k + Own::depth(0), image = depth / operand.positions;
     position_ = depth - image * operand.positions;
     source_ =
-        data + image * operand.image_stride + (first + row(0)) * operand.positions + position_;
+        data + image * operand.image_stride + (first + Own::row(0)) * operand.positions + position_;
     const std::int64_t rest = operand.extent - first;
     rows_ = rest < Extent ? static_cast<int>(rest) : Extent;
   }
 
-  __device__ __forceinline__ void load(int depths) {
+  __device__ __forceinline__ void load(T (&panel)[BK][kPanelPitch<Extent>], int depths) {
     KERNELGRAD_UNROLL(8)
-    for (int s = 0; s < kSteps; ++s) {
-      const bool exists = lane() + s * kStep < depths;
+    for (int s = 0; s < Own::steps; ++s) {
       KERNELGRAD_UNROLL(8)
-      for (int i = 0; i < kRows; ++i) {
-        held_[s][i] = exists && row(i) < rows_ ? source_[i * kApart * operand_.positions] : T(0);
+      for (int i = 0; i < Own::rows; ++i) {
+        copy_async(&panel[Own::depth(s)][Own::row(i)],
+                   source_ + i * Own::apart * operand_.positions,
+                   Own::depth(s) < depths && Own::row(i) < rows_);
       }
-      source_ += kStep;
-      position_ += kStep;
+      source_ += Own::step;
+      position_ += Own::step;
       while (position_ >= operand_.positions) {
         position_ -= operand_.positions;
         source_ += operand_.image_stride - operand_.positions;
@@ -176,27 +157,11 @@ class PlaneLoader {
     }
   }
 
-  __device__ __forceinline__ void store(T (&panel)[BK][kPanelPitch<Extent>]) const {
-    KERNELGRAD_UNROLL(8)
-    for (int s = 0; s < kSteps; ++s) {
-      KERNELGRAD_UNROLL(8)
-      for (int i = 0; i < kRows; ++i) panel[lane() + s * kStep][row(i)] = held_[s][i];
-    }
-  }
-
  private:
-  static constexpr int kStep = 8, kSteps = BK / kStep, kApart = Threads / 8;
-  static constexpr int kRows = Extent / kApart;
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 8; }
-  static __device__ __forceinline__ int row(int i) {
-    return static_cast<int>(threadIdx.x) / 8 + i * kApart;
-  }
-
   const PlaneOperand<T>& operand_;
   const T* source_;
   std::int64_t position_;
   int rows_;
-  T held_[kSteps][kRows];
 };
 
 }  // namespace kernelgrad::cuda

@@ -2,11 +2,14 @@
 // Layout     a (m x k) and b (k x n) with any strides; out contiguous, one matrix after another.
 // Edges      any m, n, k: panels are filled up with zeros, stores are guarded. k == 0 stores
 //            activation(bias). Few tiles and a long k: k is split, and a second pass adds the parts.
-// Resources  two panels of each operand in shared memory: one is multiplied while the next is on its
-//            way through registers. 256 threads; 128 on tensor cores.
+// Resources  two or three panels of each operand in shared memory: one is multiplied while asynchronous
+//            copies bring the others, in 16 bytes where a panel's rows are adjacent and aligned in
+//            memory, else number by number, which transposes too. 256 threads; 128 on tensor cores.
 // Rounding   one FMA per product, k ascending, or what mma_tile.cuh says where that is set; parts of k
 //            in ascending order. The shape alone decides where k is split.
-// Tried      -
+// Tried      Panels by way of registers: on sm_80, TF32's large tile took 233 registers, now 191, three
+//            products' 249, now 214; small tiles took 79 to 120, now 71 to 107. Blocks that loop over
+//            batches: 30 registers more, and spills (nvcc 13.0, from compiled code).
 // Source     the hierarchy of block, warp and thread tiles: CUTLASS's documentation.
 #include <algorithm>
 
@@ -36,6 +39,7 @@ template <class T>
 struct Problem {
   Operand<T> a, b;
   Batches batches;
+  std::int64_t first_batch;  // of the launch
   std::int64_t m, n, k, k_per_split;
   const T* bias;     // or null
   bool relu, packs;  // packs: rows of out consist of aligned packs
@@ -98,33 +102,35 @@ __device__ __forceinline__ void store_tile(const Problem<typename Shape::T>& p,
   }
 }
 
-// Block x: a tile of out; y: a part of k; z: a batch, and every gridDim.z-th after it.
+template <class Shape>
+using LoaderA = PanelLoader<typename Shape::T, Shape::BM, Shape::BK, Shape::threads>;
+template <class Shape>
+using LoaderB = PanelLoader<typename Shape::T, Shape::BN, Shape::BK, Shape::threads>;
+
+// Block x: a tile of out; y: a part of k; z: a batch.
 template <class Shape>
 __global__ void __launch_bounds__(Shape::threads, 2)
     matmul_blocktiled_kernel(const Problem<typename Shape::T> p) {
   using T = typename Shape::T;
-  constexpr int BK = Shape::BK;
-  SHARED_ARRAY(T, a_panels, [2][BK][kPanelPitch<Shape::BM>]);
-  SHARED_ARRAY(T, b_panels, [2][BK][kPanelPitch<Shape::BN>]);
+  SHARED_ARRAY(Panels<Shape>, stages, [kStages<Shape>]);
   const unsigned tiles_across = static_cast<unsigned>((p.n + Shape::BN - 1) / Shape::BN);
   const unsigned down = blockIdx.x / tiles_across, across = blockIdx.x % tiles_across;
   const std::int64_t k_begin = blockIdx.y * p.k_per_split;
   const std::int64_t depth = p.k - k_begin < p.k_per_split ? p.k - k_begin : p.k_per_split;
 
-  for (std::int64_t batch = blockIdx.z; batch < p.batches.count; batch += gridDim.z) {
-    const std::int64_t row = std::int64_t{down} * Shape::BM;
-    const std::int64_t column = std::int64_t{across} * Shape::BN;
-    const MatrixPair<T> pair = matrices_of(p, batch);
-    PanelLoader<T, Shape::BM, BK, Shape::threads> a(p.a, pair.a, row, k_begin);
-    PanelLoader<T, Shape::BN, BK, Shape::threads> b(p.b, pair.b, column, k_begin);
-    typename Shape::Sums tile;
-    multiply_panels<Shape>(a, b, a_panels, b_panels, depth, tile);
-    T* out = p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n;
-    if (p.packs) {
-      store_tile<Shape, true>(p, tile, row, column, out);
-    } else {
-      store_tile<Shape, false>(p, tile, row, column, out);
-    }
+  const std::int64_t batch = p.first_batch + blockIdx.z;
+  const std::int64_t row = std::int64_t{down} * Shape::BM;
+  const std::int64_t column = std::int64_t{across} * Shape::BN;
+  const MatrixPair<T> pair = matrices_of(p, batch);
+  LoaderA<Shape> a(p.a, pair.a, row, k_begin);
+  LoaderB<Shape> b(p.b, pair.b, column, k_begin);
+  typename Shape::Sums tile;
+  multiply_panels<Shape>(a, b, stages, depth, tile);
+  T* out = p.out + (blockIdx.y * p.batches.count + batch) * p.m * p.n;
+  if (p.packs) {
+    store_tile<Shape, true>(p, tile, row, column, out);
+  } else {
+    store_tile<Shape, false>(p, tile, row, column, out);
   }
 }
 
@@ -139,22 +145,24 @@ ProductPlan plan_of(const TensorView& a, const TensorView& b) {
 template <class T>
 Operand<T> operand_of(const TensorView& x, int axis) {
   const int k_axis = 2 * x.ndim - 3 - axis;
-  Operand<T> operand{x.data<T>(), x.sizes[axis], x.strides[axis], x.strides[k_axis], false, false};
-  operand.along_k = std::abs(operand.k_stride) <= std::abs(operand.stride);
-  const int near = operand.along_k ? k_axis : axis;
-  bool packs = aligned_for_packs(x.ptr) && x.strides[near] == 1;
+  Operand<T> operand{x.data<T>(), x.sizes[axis], x.strides[axis], x.strides[k_axis], false};
+  bool packs =
+      aligned_for_packs(x.ptr) && operand.stride == 1 && x.sizes[axis] % Pack<T>::size == 0;
   for (int i = 0; i < x.ndim; ++i) {
-    packs = packs && (i == near || x.strides[i] % Pack<T>::size == 0);
+    packs = packs && (i == axis || x.strides[i] % Pack<T>::size == 0);
   }
   operand.packs = packs;
   return operand;
 }
 
 template <class Shape>
-void launch_tiles(const ProductPlan& plan, const Problem<typename Shape::T>& problem) {
-  const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.splits),
-                  static_cast<unsigned>(std::min(problem.batches.count, kMaxGridZ)));
-  LAUNCH(matmul_blocktiled_kernel<Shape>, grid, Shape::threads, problem);
+void launch_tiles(const ProductPlan& plan, Problem<typename Shape::T> problem) {
+  for (; problem.first_batch < problem.batches.count; problem.first_batch += kMaxGridZ) {
+    const std::int64_t rest = problem.batches.count - problem.first_batch;
+    const dim3 grid(static_cast<unsigned>(plan.tiles), static_cast<unsigned>(plan.splits),
+                    static_cast<unsigned>(std::min(rest, kMaxGridZ)));
+    LAUNCH(matmul_blocktiled_kernel<Shape>, grid, Shape::threads, problem);
+  }
 }
 
 template <class LargeShape, class SmallShape, class T>

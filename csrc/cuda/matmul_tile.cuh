@@ -33,87 +33,83 @@ template <class T>
 struct Operand {
   const T* data;
   std::int64_t extent, stride, k_stride;
-  bool along_k;  // neighbouring threads read neighbouring k, else neighbouring rows
-  bool packs;    // elements that neighbour so are adjacent in memory, 16 bytes of them aligned
+  bool packs;  // neighbouring rows are adjacent in memory, in aligned packs that are all full
 };
 
-// Carries the panel Extent x BK of an operand from global memory through registers to shared memory,
+// Which numbers of a panel a thread brings one by one: in `steps` steps of depth, `rows` rows each.
+// Neighbouring threads take neighbouring rows; kAlongDepth: neighbouring depths, a whole sector of memory
+// of each row. Either way a warp's stores meet 32 banks.
+template <class T, int Extent, int BK, int Threads, bool kAlongDepth>
+struct Share {
+  static constexpr int step = kAlongDepth ? 32 / sizeof(T) : Threads / Extent, steps = BK / step;
+  static constexpr int apart = Threads / step, rows = Extent / apart;
+  static_assert(Threads % Extent == 0 && BK % step == 0 && Extent % apart == 0);
+
+  static __device__ __forceinline__ int depth(int s) {
+    const int thread = static_cast<int>(threadIdx.x);
+    return s * step + (kAlongDepth ? thread % step : thread / Extent);
+  }
+  static __device__ __forceinline__ int row(int i) {
+    const int thread = static_cast<int>(threadIdx.x);
+    return i * apart + (kAlongDepth ? thread / step : thread % Extent);
+  }
+};
+
+// Brings panels Extent x BK of an operand, one after the other along k, from global to shared memory,
 // laid out k by k. What lies outside the operand is zero.
 template <class T, int Extent, int BK, int Threads>
 class PanelLoader {
-  static constexpr int kPack = Pack<T>::size;
-  static constexpr int kCount = Extent * BK / (kPack * Threads);  // packs of one thread
-  static_assert(Extent * BK % (kPack * Threads) == 0 && Threads % 32 == 0 && BK % (2 * kPack) == 0);
-  static_assert(Threads % (2 * Extent) == 0 || 2 * Extent % Threads == 0);  // see rows_apart
+  using Numbers = Share<T, Extent, BK, Threads, true>;
+  static constexpr int kPack = Pack<T>::size, kAcross = Extent / kPack, kStep = Threads / kAcross;
+  static_assert(Threads % kAcross == 0 && BK % kStep == 0);
 
  public:
   __device__ __forceinline__ PanelLoader(const Operand<T>& operand, const T* data,
                                          std::int64_t first, std::int64_t k)
       : operand_(operand) {
+    const int thread = static_cast<int>(threadIdx.x);
     const std::int64_t rest = operand.extent - first;
     rows_ = rest < Extent ? static_cast<int>(rest) : Extent;
-    source_ = data + (first + row(0)) * operand.stride + (k + depth(0)) * operand.k_stride;
+    row_ = operand.packs ? thread % kAcross * kPack : Numbers::row(0);
+    depth_ = operand.packs ? thread / kAcross : Numbers::depth(0);
+    source_ = data + (first + row_) * operand.stride + (k + depth_) * operand.k_stride;
   }
 
-  // The next panel, of which `depths` columns exist.
-  __device__ __forceinline__ void load(int depths) {
-    const std::int64_t step = operand_.along_k ? operand_.k_stride : operand_.stride;
-    KERNELGRAD_UNROLL(8)
-    for (int i = 0; i < kCount; ++i) {
-      const T* source = source_ + rows_apart(i) * operand_.stride + apart(i) * operand_.k_stride;
-      const int rows = rows_ - row(i), columns = depths - depth(i);
-      int inside = operand_.along_k ? columns : rows;
-      if ((operand_.along_k ? rows : columns) <= 0) inside = 0;
-      if (operand_.packs && inside >= kPack) {
-        held_[i] = load_pack(source);
-      } else {
-        KERNELGRAD_UNROLL(4)
-        for (int j = 0; j < kPack; ++j) {
-          held_[i].at[j] = j < inside ? source[j * step] : T(0);
-        }
-      }
-    }
+  // Begins to copy the next panel, of which `depths` columns exist.
+  __device__ __forceinline__ void load(T (&panel)[BK][kPanelPitch<Extent>], int depths) {
+    T* const to = &panel[depth_][row_];
+    const int rows = rows_ - row_;  // from this thread's first on
+    depths -= depth_;
+    operand_.packs ? load_packs(to, rows, depths) : load_numbers(to, rows, depths);
     source_ += BK * operand_.k_stride;
   }
 
-  __device__ __forceinline__ void store(T (&panel)[BK][kPanelPitch<Extent>]) const {
-    KERNELGRAD_UNROLL(8)
-    for (int i = 0; i < kCount; ++i) {
-      if (operand_.along_k) {
-        KERNELGRAD_UNROLL(4)
-        for (int j = 0; j < kPack; ++j) panel[depth(i) + j][row(i)] = held_[i].at[j];
-      } else {
-        store_pack(&panel[depth(i)][row(i)], held_[i]);
+ private:
+  __device__ __forceinline__ void load_packs(T* to, int rows, int depths) const {
+    const T* from = source_;
+    KERNELGRAD_UNROLL(4)
+    for (int depth = 0; depth < BK; depth += kStep) {
+      copy_pack_async(to + depth * kPanelPitch<Extent>, from, rows > 0 && depth < depths);
+      from += kStep * operand_.k_stride;
+    }
+  }
+  __device__ __forceinline__ void load_numbers(T* to, int rows, int depths) const {
+    const T* line = source_;
+    KERNELGRAD_UNROLL(2)
+    for (int depth = 0; depth < BK; depth += Numbers::step) {
+      const T* from = line;
+      KERNELGRAD_UNROLL(8)
+      for (int row = 0; row < Extent; row += Numbers::apart) {
+        copy_async(to + depth * kPanelPitch<Extent> + row, from, row < rows && depth < depths);
+        from += Numbers::apart * operand_.stride;
       }
+      line += Numbers::step * operand_.k_stride;
     }
   }
 
- private:
-  // Where a thread's i-th pack begins. Along k a warp takes 16 rows of two packs, so that each row's
-  // share is a whole 32-byte sector; along the rows it takes consecutive packs.
-  __device__ __forceinline__ int row(int i) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    return rows_apart(i) + (operand_.along_k ? thread % 16 + thread / 32 % (Extent / 16) * 16
-                                             : thread % (Extent / kPack) * kPack);
-  }
-  __device__ __forceinline__ int depth(int i) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    return apart(i) + (operand_.along_k ? (thread / 16 % 2 + thread / (2 * Extent) * 2) * kPack
-                                        : thread / (Extent / kPack));
-  }
-  // How far that is from the first, in rows and in depths.
-  __device__ __forceinline__ int rows_apart(int i) const {
-    return operand_.along_k ? i * Threads / 32 % (Extent / 16) * 16 : 0;
-  }
-  __device__ __forceinline__ int apart(int i) const {
-    return operand_.along_k ? i * Threads / (2 * Extent) * 2 * kPack
-                            : i * Threads / (Extent / kPack);
-  }
-
   const Operand<T>& operand_;
-  int rows_;
   const T* source_;
-  Pack<T> held_[kCount];
+  int rows_, row_, depth_;
 };
 
 // A thread's TM x TN of the block's tile: packs of rows 4 packs apart by packs of columns 8 apart.
@@ -159,35 +155,44 @@ class RegisterTile {
   int row_, column_;
 };
 
-// Adds the product of `depth` columns of a and rows of b that the loaders bring: the next panel is on
-// its way through registers while the one before is multiplied.
+// Panels of both operands in shared memory, as many as fit into the 48 KiB that a block has without
+// asking, at most three: one is multiplied while the others are on their way.
+template <class Shape>
+struct Panels {
+  using T = typename Shape::T;
+  T a[Shape::BK][kPanelPitch<Shape::BM>];
+  T b[Shape::BK][kPanelPitch<Shape::BN>];
+};
+template <class Shape>
+constexpr int kStages = 3 * sizeof(Panels<Shape>) <= 48 << 10 ? 3 : 2;
+
+// Adds the product of `depth` columns of a and rows of b that the loaders bring.
 template <class Shape, class LoaderA, class LoaderB>
-__device__ __forceinline__ void multiply_panels(
-    LoaderA& a, LoaderB& b, typename Shape::T (&a_panels)[2][Shape::BK][kPanelPitch<Shape::BM>],
-    typename Shape::T (&b_panels)[2][Shape::BK][kPanelPitch<Shape::BN>], std::int64_t depth,
-    typename Shape::Sums& tile) {
-  constexpr int BK = Shape::BK;
+__device__ __forceinline__ void multiply_panels(LoaderA& a, LoaderB& b,
+                                                Panels<Shape> (&stages)[kStages<Shape>],
+                                                std::int64_t depth, typename Shape::Sums& tile) {
+  constexpr int BK = Shape::BK, kAhead = kStages<Shape> - 1;
   const int panels = static_cast<int>((depth + BK - 1) / BK);
   const int last = static_cast<int>(depth - (panels - 1) * std::int64_t{BK});
-  const auto load = [&](int panel) {
+  // A group for each panel, empty after the last.
+  const auto load = [&](int panel, Panels<Shape>& stage) {
     const int depths = panel + 1 < panels ? BK : last;
-    a.load(depths);
-    b.load(depths);
+    if (panel < panels) {
+      a.load(stage.a, depths);
+      b.load(stage.b, depths);
+    }
+    commit_copies();
   };
-  const auto store = [&](int panel) {
-    a.store(a_panels[panel & 1]);
-    b.store(b_panels[panel & 1]);
-  };
-  if (panels > 0) {
-    load(0);
-    store(0);
-  }
-  __syncthreads();
+  KERNELGRAD_UNROLL(2)
+  for (int panel = 0; panel < kAhead; ++panel) load(panel, stages[panel]);
+  int full = 0, free = kAhead;  // stages
   for (int panel = 0; panel < panels; ++panel) {
-    if (panel + 1 < panels) load(panel + 1);
-    tile.add(a_panels[panel & 1], b_panels[panel & 1]);
-    if (panel + 1 < panels) store(panel + 1);
-    __syncthreads();
+    wait_for_copies<kAhead - 1>();
+    __syncthreads();  // the panel is there, and the one before has been read
+    load(panel + kAhead, stages[free]);
+    tile.add(stages[full].a, stages[full].b);
+    free = full;
+    full = full == kAhead ? 0 : full + 1;
   }
 }
 

@@ -5,7 +5,7 @@
 //            at a time without bank conflicts.
 // Edges      none: panels are full, with zeros outside of the operands.
 // Resources  sums, and the operands of one step of k, in registers. sm_80 or newer. In TF32 the registers
-//            of an operand come from two reads: 88 moves, and 64 instructions that round, for 32 mma.sync
+//            of an operand come from two reads: 89 moves, and 64 instructions that round, for 32 mma.sync
 //            of the large tile on sm_80.
 // Rounding   operands to TF32 (11 bits; ties away from zero) or bfloat16 (8 bits; ties to even), sums in
 //            float32: how an instruction rounds its sums is the hardware's affair. Three products: see

@@ -19,6 +19,7 @@ enum class Fault {
   return_before_barrier,
   partial_warp_shuffle,
   shuffle_from_outside,
+  missing_wait,
   unwritten_shared,
   shared_out_of_bounds,
   global_out_of_bounds,
@@ -36,6 +37,7 @@ constexpr struct {
     {"return_before_barrier", Fault::return_before_barrier},
     {"partial_warp_shuffle", Fault::partial_warp_shuffle},
     {"shuffle_from_outside", Fault::shuffle_from_outside},
+    {"missing_wait", Fault::missing_wait},
     {"unwritten_shared", Fault::unwritten_shared},
     {"shared_out_of_bounds", Fault::shared_out_of_bounds},
     {"global_out_of_bounds", Fault::global_out_of_bounds},
@@ -43,19 +45,23 @@ constexpr struct {
     {"blocks_share_a_word", Fault::blocks_share_a_word},
 };
 
-// out[i] = 3 x[i ^ 33], in two turns by way of shared memory: once x, once 2 x of a thread of the other
-// warp. A shuffle takes part without changing the result.
+// out[i] = 3 x[i ^ 33], in two turns by way of shared memory, where x is copied to: once x, once 2 x of a
+// thread of the other warp. A shuffle takes part without changing the result.
 template <Fault kFault>
 __global__ void __launch_bounds__(kThreads) tripling_kernel(const float* x, float* out) {
   SHARED_ARRAY(float, values, [kThreads]);
   const int thread = static_cast<int>(threadIdx.x);
   const int first = static_cast<int>(blockIdx.x) * kThreads;
   if (kFault == Fault::return_before_barrier && thread >= 32) return;
+  SHARED_ARRAY(float, copies, [kThreads]);
+  copy_async(&copies[thread], x + first + thread, true);
+  commit_copies();
+  if (kFault != Fault::missing_wait) wait_for_copies<0>();
   float sum = 0;
   for (int turn = 1; turn <= 2; ++turn) {
     if (kFault != Fault::unwritten_shared || thread != 5) {
       const bool outside = kFault == Fault::shared_out_of_bounds && thread == kThreads - 1;
-      values[thread + outside] = static_cast<float>(turn) * x[first + thread];
+      values[thread + outside] = static_cast<float>(turn) * copies[thread];
     }
     if (kFault == Fault::divergent_barrier) {
       if (thread < 32) __syncthreads();

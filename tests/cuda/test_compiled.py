@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import cuda_audit
@@ -12,19 +14,10 @@ from backends import emulated_module
 MANY = 10_000
 LARGE = "matmul_blocktiled_kernel<Tile<float, 128, 128, 8, 8, 8>>"
 SMALL = "matmul_blocktiled_kernel<Tile<{}, 64, 64, 16, 4, 4>>"
+# A step of k: thread rows x columns x depth FMAs, one 16-byte load per pack of either panel.
 INSTRUCTIONS = {
-    # A step of k: thread rows x columns x depth FMAs, one 16-byte load per pack of either panel.
-    LARGE: {
-        "FFMA": (8 * 8 * 8, MANY),
-        "LDS.128": (8 * 4, 40),
-        "LDG.E.128": (2, 8),
-        "STS.128": (2, 8),
-    },
-    SMALL.format("float"): {
-        "FFMA": (16 * 4 * 4, MANY),
-        "LDS.128": (16 * 2, 40),
-        "LDG.E.128": (2, 8),
-    },
+    LARGE: {"FFMA": (8 * 8 * 8, MANY), "LDS.128": (8 * 4, 40)},
+    SMALL.format("float"): {"FFMA": (16 * 4 * 4, MANY), "LDS.128": (16 * 2, 40)},
     SMALL.format("double"): {"DFMA": (16 * 4 * 4, MANY), "LDS.128": (16 * 4, 80)},
 }
 STORES = {LARGE: 16, SMALL.format("float"): 4, SMALL.format("double"): 8}  # of 16 bytes, per thread
@@ -85,6 +78,31 @@ def test_compiled_products_have_their_instructions(kernels):
             assert least <= found <= most, f"{kernel}: {found} {instruction}"
         assert count(kernel, "STG.E.128") == STORES[kernel.name], kernel.name
     assert {k.name for k in kernels} >= set(INSTRUCTIONS)
+
+
+def panels_of(kernel):
+    """How many pairs of panels there are; a thread's copies to one: of 16 bytes, of numbers."""
+    family, number, size = re.fullmatch(
+        r"(\w+)<(?:Mma)?Tile<(\w+), (\d+, \d+, \d+)(?:, \d+)*>.*>", kernel.name
+    ).groups()
+    rows, columns, depth = map(int, size.split(", "))
+    item = 8 if number == "double" else 4
+    pairs = kernel.shared_bytes // (depth * (rows + 4 + columns + 4) * item)
+    numbers = depth * (rows + columns) // kernel.threads
+    return pairs, (numbers * item // 16 if family.startswith("matmul") else 0), numbers
+
+
+def test_compiled_products_copy_panels_asynchronously(kernels):
+    """In the loop and, but for one pair of panels, before it; none passes through registers."""
+    products = [k for k in kernels if re.match("matmul_blocktiled_|conv2d_product_", k.name)]
+    assert len(products) == 3 * (9 + 12)
+    for kernel in products:
+        pairs, packs, numbers = panels_of(kernel)
+        assert pairs in (2, 3), kernel
+        assert count(kernel, "LDGSTS.E.BYPASS.128") == pairs * packs, kernel
+        assert count(kernel, "LDGSTS") == pairs * (packs + numbers), kernel
+        assert count(kernel, "LDGDEPBAR") == pairs, kernel
+        assert count(kernel, "STS") == 0, kernel
 
 
 def test_compiled_elementwise_kernels_move_16_bytes(kernels):

@@ -22,6 +22,10 @@ NOTICED = {
     "return_before_barrier": {"plain": "divergent synchronisation: .* 32 have finished"},
     "partial_warp_shuffle": {"plain": "lane 3 of the mask has finished"},
     "shuffle_from_outside": {"plain": "lane 0 reads lane 16, which is not in the mask"},
+    "missing_wait": {
+        "plain": "a thread ends with 1 copies that it has not waited for",
+        "race": "nobody has waited for an asynchronous copy",
+    },
     "unwritten_shared": {"plain": "wrong", "race": "which nobody has written"},
     "shared_out_of_bounds": {"asan": "index 64 out of bounds"},
     "global_out_of_bounds": {"asan": "AddressSanitizer: use-after-poison"},

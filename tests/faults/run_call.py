@@ -44,6 +44,12 @@ def convolution(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[A
     yield module.conv2d(normal(rng, dtype, 2, 3, 6, 6), normal(rng, dtype, 6, 3, 3, 3), padding=1)
 
 
+def convolution_gradient(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
+    """Its k is several panels long."""
+    grad_out, x = normal(rng, dtype, 1, 6, 8, 8), normal(rng, dtype, 1, 3, 8, 8)
+    yield module.conv2d_grad_weight(grad_out, x, 3, padding=1)
+
+
 def tensor_cores(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
     """In float64 as ever."""
     module.set_float32_matmul_precision("high")
@@ -60,6 +66,7 @@ CALLS: dict[str, Callable[..., Iterator[Any]]] = {
         short_rows,
         product,
         convolution,
+        convolution_gradient,
         tensor_cores,
     )
 }

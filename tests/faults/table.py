@@ -26,7 +26,13 @@ class Fault:
 
 
 RACE_SHARED = "data race on shared memory"
+UNWAITED = "nobody has waited for an asynchronous copy to it"
 UNWRITTEN = "reads shared memory at byte .*, which nobody has written"
+
+# Of the main loop of matmul_tile.cuh.
+WAIT = "    wait_for_copies<kAhead - 1>();\n"
+BARRIER = "    __syncthreads();  // the panel is there, and the one before has been read\n"
+LOAD = "    load(panel + kAhead, stages[free]);\n"
 
 FAULTS = (
     # --- memory that is not there ---
@@ -54,9 +60,9 @@ FAULTS = (
     Fault(
         "shared out of bounds",
         At("asan", "matmul", "matmul_tile.cuh"),
-        "b.store(b_panels[panel & 1]);",
-        "b.store(b_panels[panel]);",
-        r"use-after-poison.*WRITE of size 16.* in .*PanelLoader<float, 64, 16, 256>::store",
+        "stages[free]);",
+        "stages[free + 1]);",
+        r"use-after-poison.*WRITE of size (4|16).* in .*PanelLoader<float, 64, 16, 256>::load",
     ),
     # --- barriers ---
     Fault(
@@ -70,9 +76,9 @@ FAULTS = (
     Fault(
         "barrier before read",
         At("race", "matmul", "matmul_tile.cuh"),
-        "    store(0);\n  }\n  __syncthreads();",
-        "    store(0);\n  }",
-        f"raised matmul_blocktiled_kernel<.*>: .*{UNWRITTEN}",
+        BARRIER,
+        "",
+        f"raised matmul_blocktiled_kernel<.*>: .*({UNWRITTEN}|{UNWAITED})",
     ),
     Fault(
         "barrier before read",
@@ -100,9 +106,17 @@ FAULTS = (
     Fault(
         "barrier before reuse",
         At("plain", "matmul", "matmul_tile.cuh"),
-        "store(panel + 1);\n    __syncthreads();",
-        "store(panel + 1);",
+        BARRIER + LOAD,
+        LOAD + BARRIER,
         "wrong",
+    ),
+    Fault(
+        "barrier before reuse",
+        At("race", "conv2d_grad_weight", "matmul_tile.cuh"),
+        BARRIER + LOAD,
+        LOAD + BARRIER,
+        f"raised conv2d_product_kernel<.*>: {RACE_SHARED}",
+        "convolution_gradient",
     ),
     Fault(
         "divergent barrier",
@@ -119,6 +133,29 @@ FAULTS = (
         r"raised conv2d_grad_weight_direct_kernel<float>: divergent .* 255 have finished",
         "depthwise",
     ),
+    # --- asynchronous copies ---
+    Fault(
+        "missing wait",
+        At("plain", "matmul", "matmul_tile.cuh"),
+        WAIT,
+        "",
+        r"raised matmul_blocktiled_kernel<.*>: a thread ends with \d+ copies that it has",
+    ),
+    Fault(
+        "missing wait",
+        At("race", "matmul", "matmul_tile.cuh"),
+        WAIT,
+        "    wait_for_copies<kAhead>();\n",  # for all but the last panel
+        f"raised matmul_blocktiled_kernel<.*>: {RACE_SHARED} .*{UNWAITED}",
+    ),
+    Fault(
+        "missing wait",
+        At("race", "conv2d", "matmul_tile.cuh"),
+        WAIT,
+        "",
+        f"raised conv2d_product_kernel<.*>: {RACE_SHARED} .*{UNWAITED}",
+        "convolution",
+    ),
     # --- warps ---
     Fault(
         "partial-warp shuffle",
@@ -134,6 +171,20 @@ FAULTS = (
         "__any_sync(kAll, rest != 0)",
         "rest != 0",
         r"raised max_pool2d_grad_kernel<float>: lane \d+ is in __\w+ at .*, lane \d+ in __\w+",
+    ),
+    Fault(
+        "partial-warp shuffle",
+        At("plain", "reduction", "reduction.cu"),
+        "  return joined<kSize>(Folded",
+        "  if (threadIdx.x % kSize * kPack >= n) return totals[0];\n  return joined<kSize>(Folded",
+        r"raised reduce_rows_kernel<SumFold, 32, float>: __shfl_xor_sync at .*: lane \d+ of the",
+    ),
+    Fault(
+        "barrier before read",
+        At("race", "pool2d", "pool2d.cu"),
+        "__syncwarp();  // what other lanes have stored is there",
+        "",
+        r"raised max_pool2d_grad_kernel<float>: data race on global memory",
     ),
     Fault(
         "barrier before reuse",
@@ -153,9 +204,8 @@ FAULTS = (
     Fault(
         "unwritten shared",
         At("race", "matmul", "matmul_tile.cuh"),
-        "      if (operand_.along_k) {\n        KERNELGRAD_UNROLL(4)\n",
-        "      if (row(i) >= rows_) continue;\n"
-        "      if (operand_.along_k) {\n        KERNELGRAD_UNROLL(4)\n",
+        "copy_async(to + depth * kPanelPitch<Extent> + row",
+        "if (row < rows) copy_async(to + depth * kPanelPitch<Extent> + row",
         f"raised matmul_blocktiled_kernel<.*>: .*{UNWRITTEN}",
     ),
     Fault(

@@ -22,15 +22,19 @@ Extents = tuple[int, int, int]
 
 
 @dataclass
-class Copy:
-    """An asynchronous copy from global to shared memory."""
+class Copies:
+    """What threads asked for with one asynchronous copy from global to shared memory."""
 
-    thread: int
-    group: int
-    to: int
-    source: int
     size: int
-    taken: int = 0  # bytes that are read; zeros follow
+    thread: Array
+    group: Array  # of the thread's
+    to: Array
+    source: Array
+    taken: Array  # bytes that are read; zeros follow
+
+    def part(self, chosen: Array) -> Copies:
+        rest = (self.thread, self.group, self.to, self.source, self.taken)
+        return Copies(self.size, *(values[chosen] for values in rest))
 
 
 class Block(Arithmetic):
@@ -54,7 +58,7 @@ class Block(Arithmetic):
         self.counter = np.zeros(self.size, np.int64)
         self.alive = np.ones(self.size, bool)
         self.waiting = np.zeros(self.size, bool)
-        self.copies: list[Copy] = []  # asynchronous ones that nobody has waited for
+        self.copies: list[Copies] = []  # asynchronous ones that nobody has waited for
         self.groups = np.zeros(self.size, np.int64)  # of asynchronous copies, per thread
         self.mask = self.alive
         self.executed: Counter[str] = Counter()
@@ -228,23 +232,23 @@ class Block(Arithmetic):
             if len(i.operands) > 3:
                 taken = self.read(i.operands[3], "u32").astype(np.int64)
             to, source = self.addresses(i.operands[0]), self.addresses(i.operands[1])
-            for thread in np.flatnonzero(self.mask):
-                asked = Copy(thread, self.groups[thread], to[thread], source[thread], size)
-                asked.taken = int(taken[thread])
-                self.copies.append(asked)
+            asked = Copies(size, np.arange(self.size), self.groups, to, source, taken)
+            self.copies.append(asked.part(self.mask))
 
     def _finish_copies(self, open_groups: int) -> None:
         """Does what threads of the mask asked for, but in their last `open_groups` groups."""
         left = []
-        for copy in self.copies:
-            last = self.groups[copy.thread] - open_groups
-            if not self.mask[copy.thread] or copy.group >= last:
-                left.append(copy)
-                continue
-            data = np.zeros((1, copy.size), np.uint8)  # what lies past `taken` is zero
-            if copy.taken > 0:
-                data[0, : copy.taken] = _at(self.memory, np.array([copy.source]), copy.taken)[0]
-            _put(self.shared, np.array([copy.to]), data)
+        for asked in self.copies:
+            due = self.mask[asked.thread]
+            due &= asked.group < self.groups[asked.thread] - open_groups
+            if not due.all():
+                left.append(asked.part(~due))
+            now = asked.part(due)
+            data = np.zeros((len(now.thread), now.size), np.uint8)  # what lies past `taken` is zero
+            for taken in np.unique(now.taken[now.taken > 0]):
+                some = now.taken == taken
+                data[some, :taken] = _at(self.memory, now.source[some], taken)
+            _put(self.shared, now.to, data)
         self.copies = left
 
 

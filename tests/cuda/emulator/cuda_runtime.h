@@ -152,6 +152,16 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_PLACE) {
                        [](emulator::Collective* const*, unsigned) { emulator::order_warp(); });
 }
 
+namespace emulator {
+
+// Copies from global to shared memory (zeros where not `inside`) that come after the call, at the latest
+// when the thread waits for all groups that it has committed but the last few.
+void copy_async(void* to, const void* from, std::size_t bytes, bool inside);
+void commit_copies();
+void wait_for_copies(unsigned last);
+
+}  // namespace emulator
+
 // Not an access that the race detector sees.
 unsigned atomicOr(unsigned* word, unsigned bits);
 

@@ -14,6 +14,10 @@ class Observer {
   virtual void block_begins(unsigned block) = 0;
   virtual void barrier_passed() = 0;
   virtual void warp_synchronised(unsigned warp) = 0;
+  // An asynchronous copy (of zeros where `from` is null) is begun, or has been waited for.
+  virtual void copy_begins(const void* to, const void* from, std::size_t bytes,
+                           const void* code) = 0;
+  virtual void copy_ends(const void* to, const void* from, std::size_t bytes, const void* code) = 0;
   virtual void memory_freed(const DeviceMemory& memory) = 0;
 };
 

@@ -2,7 +2,8 @@
 // -fsanitize=thread and linked without its runtime: the calls that the compiler puts before each access
 // of memory arrive here. Two accesses race if they touch the same 4 bytes, at least one writes, and
 // nothing orders them: a barrier orders a block's threads, __syncwarp a warp's, the end of the grid
-// everything. Smaller elements than 4 bytes that share a word would be reported wrongly.
+// everything. An asynchronous copy writes from when it is begun until its thread has waited for it: nobody
+// may come near. Smaller elements than 4 bytes that share a word would be reported wrongly.
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
@@ -28,6 +29,7 @@ struct Mark {
 
 struct Word {
   Mark write, reads;
+  bool copying = false;  // an asynchronous copy to it is under way
 };
 
 class RaceDetector : public Observer {
@@ -54,31 +56,74 @@ class RaceDetector : public Observer {
 
   void access(const void* address, std::size_t bytes, bool write, const void* code) {
     if (running == nullptr) return;
-    std::vector<Word>* words = &shared_;
+    const Words words = words_of(address, bytes);
+    note(code);
+    if (words.memory != nullptr) {
+      traffic_access(address, bytes, write, words.shared, now_.thread, code);
+    }
+    for_each(words, [&](Word& word, std::size_t at) { check(word, write, words.shared, at); });
+  }
+
+  void copy_begins(const void* to, const void* from, std::size_t bytes, const void* code) override {
+    if (from != nullptr) access(from, bytes, false, code);
+    note(code);
+    traffic_access(to, bytes, true, true, now_.thread, code);
+    for_each(words_of(to, bytes), [&](Word& word, std::size_t at) {
+      check_order(word, true, true, at);
+      word.copying = true;
+    });
+  }
+  void copy_ends(const void* to, const void* from, std::size_t bytes, const void* code) override {
+    note(code);
+    if (from != nullptr) {
+      for_each(words_of(from, bytes),
+               [&](Word& word, std::size_t at) { check(word, false, false, at); });
+    }
+    for_each(words_of(to, bytes), [&](Word& word, std::size_t) {
+      word.copying = false;
+      word.write = now_;
+    });
+  }
+
+ private:
+  struct Words {
+    std::vector<Word>* memory;  // null: the thread's own stack
+    bool shared;
+    std::size_t first, last;
+  };
+  Words words_of(const void* address, std::size_t bytes) {
+    Words words{&shared_, true, 0, 0};
     std::ptrdiff_t offset = shared_memory_offset(address);
-    const bool in_shared = offset >= 0;
-    if (!in_shared) {
+    if (offset < 0) {
       const DeviceMemory* memory = device_memory_at(address);
-      if (memory == nullptr) return;  // the thread's own stack
-      words = &global_[memory];
-      if (words->empty()) words->resize(memory->bytes() / 4 + 2);
+      if (memory == nullptr) return {};
+      words.memory = &global_[memory], words.shared = false;
+      if (words.memory->empty()) words.memory->resize(memory->bytes() / 4 + 2);
       // From the last multiple of 4 before the allocation, which may begin at any address.
       offset = reinterpret_cast<std::intptr_t>(address) -
                reinterpret_cast<std::intptr_t>(memory->begin()) / 4 * 4;
     }
+    words.first = static_cast<std::size_t>(offset) / 4;
+    words.last = (static_cast<std::size_t>(offset) + bytes - 1) / 4;
+    return words;
+  }
+  // Calls function(word, its offset).
+  template <class Function>
+  static void for_each(const Words& words, Function function) {
+    if (words.memory == nullptr) return;
+    for (std::size_t i = words.first; i <= words.last && i < words.memory->size(); ++i) {
+      function((*words.memory)[i], i * 4);
+    }
+  }
+
+  // Who is running, and where.
+  void note(const void* code) {
     now_.thread = running_thread();
     now_.warp = now_.thread / 32;
     now_.warp_epoch = warp_epochs_[now_.warp];
     now_.code = code;
-    traffic_access(address, bytes, write, in_shared, now_.thread, code);
-    const std::size_t last = (static_cast<std::size_t>(offset) + bytes - 1) / 4;
-    for (std::size_t i = static_cast<std::size_t>(offset) / 4; i <= last && i < words->size();
-         ++i) {
-      check((*words)[i], write, in_shared, i * 4);
-    }
   }
 
- private:
   // Whether something of what `mark` stands for is not ordered before what the running thread does.
   bool concurrent(const Mark& mark) const {
     if (mark.scope == Scope::nobody || mark.grid != now_.grid) return false;
@@ -89,8 +134,16 @@ class RaceDetector : public Observer {
     return mark.scope == Scope::warp || mark.thread != now_.thread;
   }
 
-  void check(Word& word, bool write, bool in_shared, std::size_t at) {
+  // Fails where nothing orders an access after those that have been.
+  void check_order(const Word& word, bool write, bool in_shared, std::size_t at) const {
     const char* memory = in_shared ? "shared" : "global";
+    const char* verb = write ? "writes" : "reads";
+    if (word.copying) {
+      fail(
+          "data race on %s memory at byte %zu: thread %u of block %u %s (code %p), and nobody has "
+          "waited for an asynchronous copy to it",
+          memory, at, now_.thread, now_.block, verb, now_.code);
+    }
     const Mark* other = concurrent(word.write)            ? &word.write
                         : write && concurrent(word.reads) ? &word.reads
                                                           : nullptr;
@@ -98,9 +151,13 @@ class RaceDetector : public Observer {
       fail(
           "data race on %s memory at byte %zu: thread %u of block %u %s (code %p), thread %u of "
           "block %u %s (code %p), and nothing orders them",
-          memory, at, now_.thread, now_.block, write ? "writes" : "reads", now_.code, other->thread,
-          other->block, other == &word.write ? "writes" : "reads", other->code);
+          memory, at, now_.thread, now_.block, verb, now_.code, other->thread, other->block,
+          other == &word.write ? "writes" : "reads", other->code);
     }
+  }
+
+  void check(Word& word, bool write, bool in_shared, std::size_t at) {
+    check_order(word, write, in_shared, at);
     if (write) {
       word.write = now_;
     } else if (in_shared && word.write.scope == Scope::nobody) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "copies.h"
 #include "cuda_runtime.h"
 #include "fiber.h"
 #include "memory.h"
@@ -72,6 +73,7 @@ class Schedule {
     warp_ahead_ = by_seed_ && random_() % 4 != 0;
     turn_ = 0;
     ready_ = {};
+    reset_copies(by_seed_ && random_() % 2 != 0);
     barrier_passed();
   }
   void barrier_passed() {
@@ -114,6 +116,7 @@ void wait(State state, Place place) {
 
 void thread_entry() {
   (*kernel_body)();
+  check_copies_are_done();
   self().state = State::finished;
   ++finished;
   self().fiber.suspend(true);
