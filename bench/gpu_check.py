@@ -163,11 +163,11 @@ class Step:
 
 STEPS = (
     Step(environment, 30),
-    Step(build, 180),
-    Step(emulator, 120),
-    Step(tests, 180),
-    Step(compare, 60),
-    Step(sanitizer, 90, needs_gpu=True),
+    Step(build, 150),
+    Step(emulator, 90),
+    Step(tests, 150),
+    Step(compare, 45),
+    Step(sanitizer, 75, needs_gpu=True),
     Step(timing, 60, needs_gpu=True),
 )
 

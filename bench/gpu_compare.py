@@ -41,13 +41,13 @@ def tensor_core_differences(functions: SimpleNamespace, emulated: Any) -> dict[s
     found = {}
     for precision in PRECISIONS:
         device_arrays.set_matmul_precision(precision)
-        emulated.set_float32_matmul_precision(precision)
+        device_arrays.compute_at(precision, emulated)
         ours, theirs = (m.matmul(a, b).astype(float) for m in (functions, emulated))
         magnitude = sum(abs(x).astype(float) @ abs(y) for x, y in products(a, b, precision))
         bound = 2 * tensor_core_sum_tolerance(magnitude, k, precision)
         found[precision] = float((np.abs(ours - theirs) / bound).max())
     device_arrays.set_matmul_precision("highest")
-    emulated.set_float32_matmul_precision("highest")
+    device_arrays.compute_at("highest", emulated)
     return found
 
 

@@ -172,10 +172,12 @@ def _missing(name: str) -> Any:
 Backend = CpuLevel | EmulatedDevice | DeviceArrays
 
 
-def set_matmul_precision(backend: Backend, precision: str) -> str:
+def set_matmul_precision(
+    backend: Backend, precision: device_arrays.MatmulPrecision
+) -> device_arrays.MatmulPrecision:
     """kg.set_float32_matmul_precision, for a backend in use; returns what it computes in then."""
     if isinstance(backend, EmulatedDevice):
-        emulated_module(backend.build).set_float32_matmul_precision(precision)
+        device_arrays.compute_at(precision, emulated_module(backend.build))
     else:
         device_arrays.set_matmul_precision(precision)
     return "highest" if isinstance(backend, CpuLevel) else precision

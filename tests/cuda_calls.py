@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelgrad.device_arrays import compute_at
 from reference.precision import PRECISIONS
 
 ELEMENTWISE = ("exp", "log", "tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu")
@@ -40,14 +41,14 @@ def matmul(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
 def tensor_cores(module: Any, rng: np.random.Generator) -> Iterator[Any]:
     """Products at each precision; not a family: GPUs round sums in a way of their own."""
     for precision in PRECISIONS:
-        module.set_float32_matmul_precision(precision)
+        compute_at(precision, module)
         a, b = normal(rng, np.float32, 65, 20), normal(rng, np.float32, 20, 36)
         yield module.matmul(a, b, bias=normal(rng, np.float32, 36), activation="relu")
         x, w = normal(rng, np.float32, 1, 3, 4, 5), normal(rng, np.float32, 6, 3, 3, 3)
         out = module.conv2d(x, w, padding=1)
         yield out
         yield module.conv2d_grad_weight(out, x, 3, padding=1)
-    module.set_float32_matmul_precision("highest")
+    compute_at("highest", module)
 
 
 def softmax(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
@@ -156,8 +157,8 @@ def launched_kernels(module: Any) -> set[str]:
         call(module, rng)
     list(tensor_cores(module, rng))
     for precision in PRECISIONS:
-        module.set_float32_matmul_precision(precision)
+        compute_at(precision, module)
         large_product(module, rng)
-    module.set_float32_matmul_precision("highest")
+    compute_at("highest", module)
     module.set_interpreter(None)
     return names

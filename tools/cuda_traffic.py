@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from kernelgrad.device_arrays import compute_at
+
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "cuda_traffic.md"
 TOLERATED = 1.05  # of the ideal
@@ -27,10 +29,10 @@ Work = Callable[[Any, Arrays], Any]
 
 
 def _on_tensor_cores(m: Any, a: Arrays, precision: str) -> None:
-    m.set_float32_matmul_precision(precision)
+    compute_at(precision, m)
     m.matmul(a(128, 64), a(64, 128))
     m.matmul(a(64, 128).T, a(128, 64).T)
-    m.set_float32_matmul_precision("highest")
+    compute_at("highest", m)
 
 
 def _convolution(m: Any, a: Arrays, channels: int = 16, lines: int = 32) -> None:
@@ -41,9 +43,9 @@ def _convolution(m: Any, a: Arrays, channels: int = 16, lines: int = 32) -> None
 
 
 def _convolution_on_tensor_cores(m: Any, a: Arrays, precision: str) -> None:
-    m.set_float32_matmul_precision(precision)
+    compute_at(precision, m)
     _convolution(m, a, 64, 2)
-    m.set_float32_matmul_precision("highest")
+    compute_at("highest", m)
 
 
 def _depthwise(m: Any, a: Arrays) -> None:

@@ -1,5 +1,5 @@
 // The families of kernels that csrc/cuda has, and what is set for all of them.
-#include <string>
+#include <stdexcept>
 
 #include "bindings/bind.h"
 #include "cuda/precision.h"
@@ -7,19 +7,18 @@
 namespace kernelgrad::bindings {
 namespace {
 
-// Named and described by kernelgrad/config.py, which checks the name.
-void set_float32_matmul_precision(const std::string& name) {
-  constexpr const char* kNames[] = {"highest", "higher", "high", "medium"};
-  for (std::uint8_t i = 0; i < 4; ++i) {
-    if (name == kNames[i]) cuda::float32_precision = static_cast<cuda::Precision>(i);
+void set_float32_matmul_precision(int level) {
+  if (level < 0 || level > static_cast<int>(cuda::Precision::medium)) {
+    throw std::invalid_argument("set_float32_matmul_precision: there is no such level.");
   }
+  cuda::float32_precision = static_cast<cuda::Precision>(level);
 }
 
 }  // namespace
 
 void bind_cuda_kernels(pybind11::module_& m) {
-  m.def("set_float32_matmul_precision", &set_float32_matmul_precision, pybind11::arg("precision"),
-        "Computes products of float32 as kg.set_float32_matmul_precision says from now on.");
+  m.def("set_float32_matmul_precision", &set_float32_matmul_precision, pybind11::arg("level"),
+        "Computes products of float32 so from now on: at a place in device_arrays.PRECISIONS.");
   bind_conv2d(m);
   bind_elementwise(m);
   bind_matmul(m);

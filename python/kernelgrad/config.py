@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, cast, get_args
+from typing import TypedDict
 
 import numpy as np
 
 from kernelgrad import _cpu, device_arrays
 from kernelgrad.cuda_label import LABEL
+from kernelgrad.device_arrays import PRECISIONS, MatmulPrecision
 
 __all__ = [
     "build_info",
@@ -55,16 +56,13 @@ def set_num_threads(count: int) -> None:
     _cpu.set_num_threads(count)
 
 
-MatmulPrecision = Literal["highest", "higher", "high", "medium"]
-
-
 def get_float32_matmul_precision() -> MatmulPrecision:
     """How float32 matrix products may be computed: what `set_float32_matmul_precision` has set.
 
     >>> kg.get_float32_matmul_precision()
     'highest'
     """
-    return cast(MatmulPrecision, device_arrays.matmul_precision())
+    return device_arrays.matmul_precision()
 
 
 def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
@@ -92,11 +90,10 @@ def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
 
     >>> kg.set_float32_matmul_precision("highest")
     """
-    names = get_args(MatmulPrecision)
-    if precision not in names:
+    if precision not in PRECISIONS:
         raise ValueError(
             f"set_float32_matmul_precision: precision is {precision!r}; need "
-            f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}."
+            f"{', '.join(map(repr, PRECISIONS[:-1]))} or {PRECISIONS[-1]!r}."
         )
     device_arrays.set_matmul_precision(precision)
 

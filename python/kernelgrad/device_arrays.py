@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -28,7 +28,11 @@ class Backend(NamedTuple):
 
 # The backend in use, or why there is none; None before anybody asked.
 _backend: Backend | str | None = None
-_matmul_precision = "highest"  # what config.set_float32_matmul_precision has set
+
+# How float32 products may be computed, each less precisely than the one before: see config.py.
+MatmulPrecision = Literal["highest", "higher", "high", "medium"]
+PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
+_matmul_precision: MatmulPrecision = "highest"
 
 
 class _Library:
@@ -51,21 +55,26 @@ def use(arrays: Any, kernels: Any) -> None:
     """Runs `kernels` on arrays of `arrays` from now on: _cuda and CuPy, or what stands for them."""
     global _backend
     kernels.use_arrays(_Library(arrays))
-    kernels.set_float32_matmul_precision(_matmul_precision)
+    compute_at(_matmul_precision, kernels)
     _backend = Backend(arrays, kernels)
 
 
-def matmul_precision() -> str:
+def matmul_precision() -> MatmulPrecision:
     """The precision of float32 products that is set."""
     return _matmul_precision
 
 
-def set_matmul_precision(precision: str) -> None:
+def set_matmul_precision(precision: MatmulPrecision) -> None:
     """Sets it, for the kernels that are in use or will be."""
     global _matmul_precision
     _matmul_precision = precision
     if isinstance(_backend, Backend):
-        _backend.kernels.set_float32_matmul_precision(precision)
+        compute_at(precision, _backend.kernels)
+
+
+def compute_at(precision: MatmulPrecision, kernels: Any) -> None:
+    """Sets it for one module's kernels."""
+    kernels.set_float32_matmul_precision(PRECISIONS.index(precision))
 
 
 def _load() -> str | None:

@@ -52,6 +52,10 @@ def test_gpu_check_needs_a_gpu(gpu_check, monkeypatch, capsys):
     assert "--dry-run does what needs none" in capsys.readouterr().out
 
 
+def test_gpu_check_takes_ten_minutes_at_most(gpu_check):
+    assert sum(step.timeout for step in gpu_check.STEPS) <= 600
+
+
 def test_gpu_check_notes_what_goes_wrong(gpu_check, tmp_path):
     run = gpu_check.Run(tmp_path, has_gpu=False)
 

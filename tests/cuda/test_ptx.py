@@ -19,6 +19,7 @@ from cuda_calls import (
     launched_kernels,
     tensor_cores,
 )
+from kernelgrad.device_arrays import compute_at
 from ptx.device import PtxDevice, all_programs, needs_nvcc
 from ptx.memory import PtxError
 from reference.precision import PRECISIONS
@@ -48,8 +49,8 @@ def test_emulated_ptx_of_a_large_tile(call):
 @pytest.fixture
 def set_precision():
     module = emulated_module("plain")
-    yield module.set_float32_matmul_precision
-    module.set_float32_matmul_precision("highest")
+    yield lambda precision: compute_at(precision, module)
+    compute_at("highest", module)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -9,6 +9,7 @@ import pytest
 
 from backends import SCHEDULES, emulated_module
 from kernelgrad import _cpu, kernels
+from kernelgrad.device_arrays import compute_at
 from reference.precision import PRECISIONS
 from ulps import dense_samples
 
@@ -21,7 +22,7 @@ FMA_LEVELS = {"avx2", "avx512", "neon"} & set(_cpu.available_isas())
 def emulated():
     yield emulated_module("plain")
     emulated_module("plain").set_schedule(0)
-    emulated_module("plain").set_float32_matmul_precision("highest")
+    compute_at("highest", emulated_module("plain"))
 
 
 def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -57,7 +58,7 @@ def test_emulated_matmul_same_bits_in_every_schedule(emulated, dtype, rng, m, n,
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_emulated_tensor_cores_same_bits_in_every_schedule(emulated, rng, precision):
     a, b = (rng.standard_normal(s).astype(np.float32) for s in ((65, 70), (70, 130)))
-    emulated.set_float32_matmul_precision(precision)
+    compute_at(precision, emulated)
     results = set()
     for seed in (*SCHEDULES["plain"], 3, 4):
         emulated.set_schedule(seed)
@@ -72,12 +73,12 @@ def test_emulated_tensor_cores_same_bits_by_either_tile(rng, build, precision):
     """Many products, which take the large tile, are each what one of them is by the small one."""
     module = emulated_module(build)
     a, b = (rng.standard_normal(s).astype(np.float32) for s in ((65, 20), (20, 72)))
-    module.set_float32_matmul_precision(precision)
+    compute_at(precision, module)
     try:
         one = module.matmul(a, b)
         many = module.matmul(np.broadcast_to(a, (96, 65, 20)), b)
     finally:
-        module.set_float32_matmul_precision("highest")
+        compute_at("highest", module)
     assert (many == one).all()
 
 
@@ -104,3 +105,9 @@ def test_emulated_pool2d_has_the_cpus_bits(emulated, dtype, rng):
             wanted = found
     for a, b in zip(found, wanted, strict=True):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("level", [-1, len(PRECISIONS) + 1])
+def test_emulated_precision_has_four_levels(emulated, level):
+    with pytest.raises(ValueError, match=r"set_float32_matmul_precision: there is no such level\."):
+        emulated.set_float32_matmul_precision(level)

@@ -16,6 +16,7 @@ import numpy as np
 import cuda_calls
 from cuda_calls import normal
 from emulated_build import load_module
+from kernelgrad.device_arrays import compute_at
 
 
 def depthwise(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
@@ -52,9 +53,9 @@ def convolution_gradient(module: Any, rng: np.random.Generator, dtype: Any) -> I
 
 def tensor_cores(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
     """In float64 as ever."""
-    module.set_float32_matmul_precision("high")
+    compute_at("high", module)
     yield module.matmul(normal(rng, dtype, 9, 8), normal(rng, dtype, 8, 8))
-    module.set_float32_matmul_precision("highest")
+    compute_at("highest", module)
 
 
 CALLS: dict[str, Callable[..., Iterator[Any]]] = {

@@ -82,6 +82,12 @@ def test_softmax_bound(shape, backend, dtype, rng):
         check_gradients(x, grad_out, axis)
 
 
+def test_softmax_of_many_columns(backend, rng):
+    x, grad_out = rng.standard_normal((2, 1, 262_147)).astype(np.float32)
+    check(x, 1)
+    check_gradients(x, grad_out, 1)
+
+
 def test_softmax_of_more_long_rows_than_blocks(backend, rng):
     """A CUDA block that takes a second row uses the shared memory of the first again."""
     check(rng.standard_normal((1030, 1025)).astype(np.float32), 1)

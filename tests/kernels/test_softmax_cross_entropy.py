@@ -128,6 +128,12 @@ def test_softmax_cross_entropy_options(backend, dtype, rng, kind, weighted, smoo
         )
 
 
+@pytest.mark.parametrize("kind", ["int64", "soft"])
+def test_softmax_cross_entropy_of_many_classes(backend, rng, kind):
+    logits = (3 * rng.standard_normal((1, 262_147))).astype(np.float32)
+    check(logits, make_targets(kind, logits, rng), rng, label_smoothing=0.25)
+
+
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_softmax_cross_entropy_of_any_layout(backend, data, seed):
     generator = np.random.default_rng(seed)
