@@ -1,6 +1,7 @@
 // conv2d, conv2d_grad_input and conv2d_grad_bias in terms of correlations (conv2d_correlate.h).
 #include "common/thread_pool.h"
 #include "cpu/conv2d_correlate.h"
+#include "cpu/conv2d_sparse.h"
 #include "cpu/kernel_table.h"
 #include "ops.h"
 
@@ -15,13 +16,24 @@ bool is_direct(const Correlation<T>& c) {
 template <class T>
 std::size_t workspace_bytes(const Correlation<T>& c) {
   if (c.is_empty()) return 0;
-  return is_direct(c) ? correlate_direct_workspace_bytes(c) : correlate_product_workspace_bytes(c);
+  if (is_direct(c)) return correlate_direct_workspace_bytes(c);
+  // Whether the image is sparse may have changed by the time of the call.
+  return std::max(correlate_product_workspace_bytes(c),
+                  may_correlate_sparse(c) ? correlate_sparse_workspace_bytes(c) : 0);
+}
+
+template <class T>
+bool is_sparse(const Correlation<T>& c) {
+  return may_correlate_sparse(c) &&
+         is_mostly_zero(c.image, c.images * c.groups * c.channels * c.h.size * c.w.size);
 }
 
 template <class T>
 void correlate(const Correlation<T>& c, const Workspace& workspace) {
   if (c.is_empty()) return;
-  is_direct(c) ? correlate_direct(c, workspace) : correlate_product(c, workspace);
+  if (is_direct(c)) return correlate_direct(c, workspace);
+  if (is_sparse(c) && correlate_sparse(c, workspace)) return;
+  correlate_product(c, workspace);
 }
 
 template <class T>

@@ -2,7 +2,11 @@
 // conv2d_grad_weight.h, and adds the parts in order.
 #include "cpu/conv2d_grad_weight.h"
 
+#include <atomic>
+#include <functional>
+
 #include "common/scratch_slots.h"
+#include "cpu/conv2d_sparse.h"
 #include "cpu/kernel_table.h"
 #include "ops.h"
 
@@ -29,18 +33,22 @@ class GradWeightCall {
     g_.image = x.data<T>();
     g_.grad_out = grad_out.data<T>();
     if (is_empty()) return;
-    dots_ = g_.rows <= kRowsOfDots;
-    plan_ = dots_ ? plan_grad_weight_dots(kernels_, g_) : plan_grad_weight_product(kernels_, g_);
-    // Parts stay a small fraction of the activations.
-    const std::int64_t activations = x.size() + grad_out.size();
-    parts_ = std::min({g_.images, g_.images * g_.positions() / kPositionsOfPart,
-                       kTasks / plan_.tasks, activations / (8 * size_)});
-    parts_ = std::max<std::int64_t>(parts_, 1);
+    const bool dots = g_.rows <= kRowsOfDots;
+    const auto plan = dots ? plan_grad_weight_dots<T> : plan_grad_weight_product<T>;
+    const auto run = dots ? grad_weight_dots<T> : grad_weight_product<T>;
+    dense_ = make_way(plan(kernels_, g_), [this, run](const auto&... arguments) {
+      run(kernels_, g_, arguments...);
+      return true;
+    });
+    if (dots || !may_be_sparse(g_)) return;
+    sparse_ = make_way(plan_grad_weight_sparse(g_), [this](const auto&... arguments) {
+      return grad_weight_sparse(g_, arguments...);
+    });
   }
 
   std::size_t workspace_bytes() const {
-    if (is_empty()) return 0;
-    return parts_bytes() + ScratchSlots::bytes(plan_.bytes, parts_ * plan_.tasks);
+    // Whether grad_out is sparse may have changed by the time of the call.
+    return std::max(workspace_bytes(dense_), workspace_bytes(sparse_));
   }
 
   void run(T* grad_w, const Workspace& workspace) const {
@@ -48,31 +56,64 @@ class GradWeightCall {
       std::fill_n(grad_w, size_, T(0));
       return;
     }
-    T* const sums = parts_ == 1 ? grad_w : reinterpret_cast<T*>(workspace.ptr);
-    ScratchSlots slots(workspace, parts_bytes(), plan_.bytes);
-    parallel_for(parts_ * plan_.tasks, [&](std::int64_t index) {
-      const std::int64_t part = index / plan_.tasks, task = index % plan_.tasks;
-      const Range images = split_range(g_.images, parts_, part);
-      ScratchSlots::Lease lease(slots);
-      (dots_ ? grad_weight_dots<T> : grad_weight_product<T>)(kernels_, g_, plan_, task, images,
-                                                             sums + part * size_, lease.ptr());
-    });
-    if (parts_ > 1) add_parts(sums, grad_w);
+    const std::int64_t values = g_.images * g_.groups * g_.rows * g_.positions();
+    if (sparse_.run != nullptr && is_mostly_zero(g_.grad_out, values) &&
+        run(sparse_, grad_w, workspace)) {
+      return;
+    }
+    run(dense_, grad_w, workspace);
   }
 
  private:
-  bool is_empty() const { return g_.images * g_.positions() * size_ == 0; }
-  std::size_t parts_bytes() const {
-    if (parts_ == 1) return 0;
-    const auto bytes = static_cast<std::size_t>(parts_ * size_) * sizeof(T);
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  // One way to compute a part of the images: tasks that write to a gradient of the part's own, and
+  // say whether they could.
+  struct Way {
+    GradWeightPlan plan;
+    std::int64_t parts;
+    std::function<bool(const GradWeightPlan&, std::int64_t, Range, T*, std::byte*)> run;
+  };
+
+  template <class Run>
+  Way make_way(const GradWeightPlan& plan, Run run) const {
+    // Parts stay a small fraction of the activations.
+    const std::int64_t activations = g_.images * (g_.groups * g_.channels * g_.h.size * g_.w.size +
+                                                  g_.groups * g_.rows * g_.positions());
+    const std::int64_t parts = std::min({g_.images, g_.images * g_.positions() / kPositionsOfPart,
+                                         kTasks / plan.tasks, activations / (8 * size_)});
+    return {plan, std::max<std::int64_t>(parts, 1), run};
   }
 
-  void add_parts(const T* sums, T* grad_w) const {
+  bool is_empty() const { return g_.images * g_.positions() * size_ == 0; }
+  std::size_t parts_bytes(const Way& way) const {
+    if (way.parts == 1) return 0;
+    const auto bytes = static_cast<std::size_t>(way.parts * size_) * sizeof(T);
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  std::size_t workspace_bytes(const Way& way) const {
+    if (way.run == nullptr) return 0;
+    return parts_bytes(way) + ScratchSlots::bytes(way.plan.bytes, way.parts * way.plan.tasks);
+  }
+
+  bool run(const Way& way, T* grad_w, const Workspace& workspace) const {
+    T* const sums = way.parts == 1 ? grad_w : reinterpret_cast<T*>(workspace.ptr);
+    ScratchSlots slots(workspace, parts_bytes(way), way.plan.bytes);
+    std::atomic<bool> done{true};
+    parallel_for(way.parts * way.plan.tasks, [&](std::int64_t index) {
+      if (!done) return;
+      const std::int64_t part = index / way.plan.tasks, task = index % way.plan.tasks;
+      const Range images = split_range(g_.images, way.parts, part);
+      ScratchSlots::Lease lease(slots);
+      if (!way.run(way.plan, task, images, sums + part * size_, lease.ptr())) done = false;
+    });
+    if (done && way.parts > 1) add_parts(way.parts, sums, grad_w);
+    return done;
+  }
+
+  void add_parts(std::int64_t parts, const T* sums, T* grad_w) const {
     parallel_for(ceil_quotient(size_, kPieceOfSum), [&](std::int64_t piece) {
       const std::int64_t begin = piece * kPieceOfSum, end = std::min(size_, begin + kPieceOfSum);
       for (std::int64_t i = begin; i < end; ++i) grad_w[i] = sums[i] + sums[size_ + i];
-      for (std::int64_t part = 2; part < parts_; ++part) {
+      for (std::int64_t part = 2; part < parts; ++part) {
         for (std::int64_t i = begin; i < end; ++i) grad_w[i] += sums[part * size_ + i];
       }
     });
@@ -80,9 +121,8 @@ class GradWeightCall {
 
   const Conv2dKernels<T>& kernels_;
   GradWeight<T> g_{};
-  GradWeightPlan plan_{};
-  bool dots_ = false;
-  std::int64_t size_, parts_ = 1;
+  std::int64_t size_;
+  Way dense_{}, sparse_{};
 };
 
 }  // namespace

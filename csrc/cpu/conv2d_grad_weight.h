@@ -1,5 +1,5 @@
-// The two ways to compute conv2d_grad_weight: by a product, and by dot products for few rows. Each
-// is a set of tasks that can run on any range of the images; conv2d_grad_weight.cpp cuts the images
+// The ways to compute conv2d_grad_weight: by a product, by dot products for few rows, and by the
+// non-zero values of a sparse grad_out (conv2d_sparse.h). Each is a set of tasks that can run on any range of the images; conv2d_grad_weight.cpp cuts the images
 // into parts and joins their sums.
 #pragma once
 
@@ -51,6 +51,15 @@ template <class T>
 void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
                       const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
                       std::byte* scratch);
+
+template <class T>
+bool may_be_sparse(const GradWeight<T>& g);
+template <class T>
+GradWeightPlan plan_grad_weight_sparse(const GradWeight<T>& g);
+// False, with nothing written to grad_w, if an image holds NaN or infinity.
+template <class T>
+bool grad_weight_sparse(const GradWeight<T>& g, const GradWeightPlan& plan, std::int64_t task,
+                        Range images, T* grad_w, std::byte* scratch);
 
 // function(images, lines) for each chunk of a range of images, in order.
 template <class Function>

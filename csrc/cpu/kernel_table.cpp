@@ -12,6 +12,7 @@ namespace {
 #define KERNELGRAD_TABLE(level) {   \
     #level,                         \
     level::conv2d_kernels,          \
+    level::conv2d_sparse_kernels,   \
     level::elementwise_kernels,     \
     level::fma_peak_kernels,        \
     level::gemm_kernels,            \

@@ -16,6 +16,7 @@ struct Problem {
   Window2d window;
   std::int64_t groups = 1;
   bool bias = false;
+  bool sparse = false;  // three of four values of x and of the result's gradient are zero
 
   std::int64_t out_height() const { return window.height.output_size(height); }
   std::int64_t out_width() const { return window.width.output_size(width); }
@@ -97,8 +98,12 @@ void check_problem(const Problem& p) {
   const std::int64_t x_size = p.images * cin * p.height * p.width;
   const std::int64_t w_size = cout * p.channels * kh * kw;
   const std::int64_t plane = p.out_height() * p.out_width(), out_size = p.images * cout * plane;
-  const auto x = random_values<T>(x_size, 1), w = random_values<T>(w_size, 2);
-  const auto grad = random_values<T>(out_size, 3), bias = random_values<T>(cout, 4);
+  auto x = random_values<T>(x_size, 1), grad = random_values<T>(out_size, 3);
+  const auto w = random_values<T>(w_size, 2), bias = random_values<T>(cout, 4);
+  if (p.sparse) {
+    for (T& value : x) value = std::abs(value) < T(0.75) ? T(0) : value;
+    for (T& value : grad) value = std::abs(value) < T(0.75) ? T(0) : value;
+  }
   Expected<T> out(out_size), grad_x(x_size), grad_w(w_size), grad_bias(cout);
   for_each_product(p, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
     out.add(o, double(x[i]) * double(w[j]));
@@ -168,4 +173,11 @@ TEST(conv2d_direct) {
   check_both({2, 1, 2, 15, 23, {{3, 2, 1, 1, 1}, {5, 2, 2, 0, 2}}, 3});
   check_both({1, 10, 1, 12, 13, windows(5, 1, 2, 1)});
   check_both({0, 1, 1, 5, 5, windows(3, 1, 0, 1), 2});
+}
+
+TEST(conv2d_sparse) {
+  const Window2d window = {{2, 1, 0, 1, 1}, {3, 1, 2, 0, 1}};
+  check_both({2, 33, 59, 8, 9, window, 1, true, true});
+  check_both({3, 27, 28, 9, 10, windows(3, 1, 1, 2), 2, true, true});
+  check_both({4, 32, 32, 11, 12, windows(4, 2, 2, 1), 1, false, true});
 }
