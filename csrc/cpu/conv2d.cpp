@@ -25,7 +25,7 @@ std::size_t workspace_bytes(const Correlation<T>& c) {
 template <class T>
 bool is_sparse(const Correlation<T>& c) {
   return may_correlate_sparse(c) &&
-         is_mostly_zero(c.image, c.images * c.groups * c.channels * c.h.size * c.w.size);
+         has_many_zeros(c.image, c.images * c.groups * c.channels * c.h.size * c.w.size);
 }
 
 template <class T>

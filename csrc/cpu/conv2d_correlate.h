@@ -28,7 +28,7 @@ std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c);
 template <class T>
 void correlate_direct(const Correlation<T>& c, const Workspace& workspace);
 
-// A third, for images that are mostly zero (conv2d_sparse.h), where the shape allows it. Returns false,
+// A third, for images with many zeros (conv2d_sparse.h), where the shape allows it. Returns false,
 // with nothing written to `out`, if a filter holds NaN or infinity.
 template <class T>
 bool may_correlate_sparse(const Correlation<T>& c);

@@ -57,7 +57,7 @@ class GradWeightCall {
       return;
     }
     const std::int64_t values = g_.images * g_.groups * g_.rows * g_.positions();
-    if (sparse_.run != nullptr && is_mostly_zero(g_.grad_out, values) &&
+    if (sparse_.run != nullptr && has_many_zeros(g_.grad_out, values) &&
         run(sparse_, grad_w, workspace)) {
       return;
     }

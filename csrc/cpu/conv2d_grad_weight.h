@@ -35,7 +35,7 @@ struct GradWeightPlan {
   std::int64_t tasks, tasks_of_group;
   std::int64_t columns;  // (channel, tap) pairs of one task; a multiple of nr, or of taps
   std::int64_t copy_lines, pitch;
-  std::size_t copy, panels, points, offsets, bytes;  // places in a task's scratch memory
+  std::size_t copy, panels, points, offsets, taps, bytes;  // places in a task's scratch memory
 };
 
 template <class T>

@@ -1,4 +1,4 @@
-// The filter's gradient where grad_out is mostly zero: only its other values are multiplied.
+// The filter's gradient where grad_out has many zeros: only its other values are multiplied.
 //
 // A task owns a block of input channels of one group. For some lines of one image at a time it turns
 // what the lines need of these channels to pixels of adjacent channels, zeros around; then, for each
@@ -32,12 +32,15 @@ class SparseTask {
         first_(task % plan.tasks_of_group * kSparseChannels<T>),
         channels_(std::min(g.channels - first_, kSparseChannels<T>)),
         pixels_(reinterpret_cast<T*>(scratch + plan.copy)),
-        list_(reinterpret_cast<NonZero<T>*>(scratch + plan.points)),
+        list_{reinterpret_cast<T*>(scratch + plan.points),
+              reinterpret_cast<std::int32_t*>(scratch + plan.offsets)},
         sums_(reinterpret_cast<T*>(scratch + plan.panels)),
-        taps_(reinterpret_cast<std::int64_t*>(scratch + plan.offsets)) {
+        pixel_of_tap_(reinterpret_cast<std::int64_t*>(scratch + plan.taps)),
+        sum_of_tap_(pixel_of_tap_ + g.taps()) {
     std::fill_n(sums_, g.rows * g.taps() * kSparseChannels<T>, T(0));
     for (std::int64_t t = 0; t < g.taps(); ++t) {
-      taps_[t] =
+      sum_of_tap_[t] = t * kSparseChannels<T>;
+      pixel_of_tap_[t] =
           (t / g.w.taps * g.h.step * plan.pitch + t % g.w.taps * g.w.step) * kSparseChannels<T>;
     }
   }
@@ -54,8 +57,8 @@ class SparseTask {
       const std::int64_t size = kernels_.collect_lines(
           grad, count, g_.w.outputs, g_.h.stride * plan_.pitch * kSparseChannels<T>,
           g_.w.stride * kSparseChannels<T>, list_);
-      kernels_.add_outer(
-          {size, list_, pixels_, g_.taps(), taps_, sums_ + m * g_.taps() * kSparseChannels<T>});
+      kernels_.add_products({1, 0, list_, &size, g_.taps(), pixel_of_tap_, sum_of_tap_, pixels_,
+                             sums_ + m * g_.taps() * kSparseChannels<T>});
     }
     return true;
   }
@@ -95,9 +98,9 @@ class SparseTask {
   const GradWeightPlan& plan_;
   const std::int64_t group_, first_, channels_;
   T* pixels_;  // (grid rows, pitch, kSparseChannels)
-  NonZero<T>* list_;
+  NonZeros<T> list_;
   T* sums_;  // (rows, taps, kSparseChannels)
-  std::int64_t* taps_;
+  std::int64_t *pixel_of_tap_, *sum_of_tap_;
 };
 
 }  // namespace
@@ -127,9 +130,11 @@ GradWeightPlan plan_grad_weight_sparse(const GradWeight<T>& g) {
     return at;
   };
   plan.copy = place(bytes_of_pixels(g, plan.chunk.lines), 1);
-  plan.points = place(plan.chunk.lines * g.w.outputs + 1, sizeof(NonZero<T>));
+  const std::int64_t list = plan.chunk.lines * g.w.outputs + kSparseSlack;
+  plan.points = place(list, sizeof(T));
+  plan.offsets = place(list, sizeof(std::int32_t));
   plan.panels = place(g.rows * g.taps() * kSparseChannels<T>, sizeof(T));
-  plan.offsets = place(g.taps(), sizeof(std::int64_t));
+  plan.taps = place(2 * g.taps(), sizeof(std::int64_t));
   return plan;
 }
 

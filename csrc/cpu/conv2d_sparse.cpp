@@ -1,9 +1,9 @@
-// Correlation with images that are mostly zero: only the other values are multiplied.
+// Correlation with images that have many zeros: only the other values are multiplied.
 //
 // A task computes some lines of results of one image and group. It first lists the non-zero channels of
-// each point of the lines that it needs; then, for each line of results and block of result channels,
-// it adds to each result, tap after tap, the products of its point's list with the filters, whose
-// block of channels lies side by side. Sums stay in the L1 cache until their line is done.
+// each point of the lines that it needs, some channels at a time. Then, for each block of result
+// channels, it adds the products of each point's list with the filters, whose block of channels lies
+// side by side, to the results that the point's taps reach.
 #include <atomic>
 
 #include "common/scratch_slots.h"
@@ -14,29 +14,38 @@
 namespace kernelgrad::cpu {
 namespace {
 
+constexpr std::int64_t kLeastChannels = 8;       // shorter lists would not repay their ends
 constexpr std::int64_t kLeastWorkOfValue = 128;  // multiplications that repay listing a value
 constexpr std::size_t kBytesOfLists = 1 << 18;   // of one task, where the shape allows it
 constexpr std::size_t kMostBytesOfLists = 1 << 20;
+constexpr std::int64_t kPassChannels = 64;  // of which a line of taps' filters stay in the L1 cache
 constexpr std::int64_t kTasks = 64;
 
 struct SparsePlan {
-  std::int64_t row_blocks, capacity;
+  std::int64_t row_blocks, passes, capacity;
   std::int64_t lines, bands;  // lines of results in a unit; units of one image and group
   std::int64_t units, tasks;
-  std::size_t lists, counts, bytes;  // places in a task's scratch memory
+  std::int64_t before, results;  // that the points of a line reach: before the first, in all
+  std::size_t values, offsets, counts, taps, bytes;  // places in a task's scratch memory
 };
 
 template <class T>
+std::int64_t points_of(const Correlation<T>& c, const SparsePlan& plan) {
+  return plan.passes * c.h.span(plan.lines) * c.w.size;
+}
+
+template <class T>
 std::size_t bytes_of_lists(const Correlation<T>& c, const SparsePlan& plan) {
-  return static_cast<std::size_t>(c.h.span(plan.lines) * c.w.size * plan.capacity) *
-         sizeof(NonZero<T>);
+  return static_cast<std::size_t>(points_of(c, plan) * plan.capacity) *
+         (sizeof(T) + sizeof(std::int32_t));
 }
 
 template <class T>
 SparsePlan plan_sparse(const Correlation<T>& c) {
   SparsePlan plan{};
   plan.row_blocks = ceil_quotient(c.rows, kSparseChannels<T>);
-  plan.capacity = c.channels + kSparseLists;
+  plan.passes = ceil_quotient(c.channels, kPassChannels);
+  plan.capacity = std::min(c.channels, kPassChannels) + kSparseSlack;
   plan.lines = c.h.outputs;
   while (plan.lines > 1 && bytes_of_lists(c, plan) > kBytesOfLists) {
     plan.lines = (plan.lines + 1) / 2;
@@ -44,14 +53,18 @@ SparsePlan plan_sparse(const Correlation<T>& c) {
   plan.bands = ceil_quotient(c.h.outputs, plan.lines);
   plan.units = c.images * c.groups * plan.bands;
   plan.tasks = std::min(plan.units, kTasks);
-  const auto round_up = [](std::size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const auto place = [&plan](std::int64_t count, std::size_t item) {
+    const std::size_t at = plan.bytes, bytes = static_cast<std::size_t>(count) * item;
+    plan.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return at;
   };
-  const auto sums = static_cast<std::size_t>(c.w.outputs * kSparseChannels<T>) * sizeof(T);
-  const auto points = static_cast<std::size_t>(c.h.span(plan.lines) * c.w.size);
-  plan.lists = round_up(sums);
-  plan.counts = plan.lists + round_up(bytes_of_lists(c, plan));
-  plan.bytes = plan.counts + points * sizeof(std::int64_t);
+  plan.before = std::max<std::int64_t>(0, c.w.first + (c.w.taps - 1) * c.w.step);
+  plan.results = plan.before + std::max(c.w.outputs, c.w.size - c.w.first);
+  place(plan.lines * plan.results * kSparseChannels<T>, sizeof(T));  // the sums, at 0
+  plan.values = place(points_of(c, plan) * plan.capacity, sizeof(T));
+  plan.offsets = place(points_of(c, plan) * plan.capacity, sizeof(std::int32_t));
+  plan.counts = place(points_of(c, plan), sizeof(std::int64_t));
+  plan.taps = place(2 * c.w.taps, sizeof(std::int64_t));
   return plan;
 }
 
@@ -86,15 +99,17 @@ struct SparseFilters {
       const std::int64_t rows = std::min(c.rows - first, kSparseChannels<T>);
       T* const begin = packed + index * c.taps() * of_tap();
       std::fill_n(begin, c.taps() * of_tap(), T(0));
-      for (std::int64_t t = 0; t < c.taps(); ++t) {
-        const std::int64_t y = c.h.filter_first + t / c.w.taps * c.h.filter_step;
-        const std::int64_t x = c.w.filter_first + t % c.w.taps * c.w.filter_step;
-        const T* from =
-            c.filter + group * c.filter_group + first * c.filter_row + y * c.filter_width + x;
-        T* to = begin + t * of_tap();
-        for (std::int64_t i = 0; i < c.channels; ++i, to += kSparseChannels<T>) {
-          for (std::int64_t r = 0; r < rows; ++r) {
-            to[r] = from[r * c.filter_row + i * c.filter_channel];
+      const T* from = c.filter + group * c.filter_group + first * c.filter_row +
+                      c.h.filter_first * c.filter_width + c.w.filter_first;
+      for (std::int64_t i = 0; i < c.channels; ++i) {
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const T* filter = from + r * c.filter_row + i * c.filter_channel;
+          T* to = begin + i * kSparseChannels<T> + r;
+          for (std::int64_t y = 0; y < c.h.taps; ++y) {
+            const T* line = filter + y * c.h.filter_step * c.filter_width;
+            for (std::int64_t x = 0; x < c.w.taps; ++x, to += of_tap()) {
+              *to = line[x * c.w.filter_step];
+            }
           }
         }
       }
@@ -117,69 +132,88 @@ class SparseTask {
         plan_(plan),
         filters_(filters),
         sums_(reinterpret_cast<T*>(scratch)),
-        lists_(reinterpret_cast<NonZero<T>*>(scratch + plan.lists)),
-        counts_(reinterpret_cast<std::int64_t*>(scratch + plan.counts)) {}
+        lists_{reinterpret_cast<T*>(scratch + plan.values),
+               reinterpret_cast<std::int32_t*>(scratch + plan.offsets)},
+        counts_(reinterpret_cast<std::int64_t*>(scratch + plan.counts)),
+        from_(reinterpret_cast<std::int64_t*>(scratch + plan.taps)),
+        to_(from_ + c.w.taps) {
+    for (std::int64_t t = 0; t < c.w.taps; ++t) {
+      from_[t] = t * filters.of_tap();
+      to_[t] = (plan.before - c.w.first - t * c.w.step) * kSparseChannels<T>;
+    }
+  }
 
   void run(std::int64_t unit) {
     const std::int64_t band = unit % plan_.bands, place = unit / plan_.bands;
     const Range lines{band * plan_.lines, std::min(c_.h.outputs, (band + 1) * plan_.lines)};
-    collect(place, lines);
-    for (std::int64_t y = lines.begin; y < lines.end; ++y) {
-      for (std::int64_t block = 0; block < plan_.row_blocks; ++block) {
-        compute_line(place % c_.groups, block, y, (y - lines.begin) * c_.h.stride);
-        write_line(place, block, y);
+    for (std::int64_t pass = 0; pass < plan_.passes; ++pass) collect(place, lines, pass);
+    for (std::int64_t block = 0; block < plan_.row_blocks; ++block) {
+      const std::int64_t group = place % c_.groups;
+      std::fill_n(sums_, (lines.end - lines.begin) * sums_of_line(), T(0));
+      for (std::int64_t pass = 0; pass < plan_.passes; ++pass) {
+        for (std::int64_t ty = 0; ty < c_.h.taps; ++ty) add_taps(group, lines, block, pass, ty);
+      }
+      for (std::int64_t y = lines.begin; y < lines.end; ++y) {
+        T* const results =
+            sums_ + (y - lines.begin) * sums_of_line() + plan_.before * kSparseChannels<T>;
+        kernels_.finish(c_.w.outputs, filters_.bias(group, block), c_.relu, results);
+        write_line(place, block, y, results);
       }
     }
   }
 
  private:
+  std::int64_t sums_of_line() const { return plan_.results * kSparseChannels<T>; }
   // The line of the image at a row of the grid; outside [0, size) it is zero.
   std::int64_t image_line(std::int64_t row) const { return c_.h.first + row * c_.h.grid; }
   bool is_inside(std::int64_t line) const { return line >= 0 && line < c_.h.size; }
 
-  void collect(std::int64_t place, Range lines) {
-    const std::int64_t plane = c_.h.size * c_.w.size;
-    const T* image = c_.image + place * c_.channels * plane;
+  // The lists of a pass and of a row of the grid, counted from the band's first.
+  std::int64_t first_point(std::int64_t pass, std::int64_t row) const {
+    return (pass * c_.h.span(plan_.lines) + row) * c_.w.size;
+  }
+  NonZeros<T> lists_of(std::int64_t point) const {
+    return {lists_.values + point * plan_.capacity, lists_.offsets + point * plan_.capacity};
+  }
+
+  void collect(std::int64_t place, Range lines, std::int64_t pass) {
+    const std::int64_t plane = c_.h.size * c_.w.size, first = pass * kPassChannels;
+    const T* image = c_.image + (place * c_.channels + first) * plane;
     for (std::int64_t row = 0; row < c_.h.span(lines.end - lines.begin); ++row) {
       const std::int64_t line = image_line(lines.begin * c_.h.stride + row);
       if (!is_inside(line)) continue;
-      kernels_.collect_points({c_.channels, plane, c_.w.size, image + line * c_.w.size,
-                               plan_.capacity, lists_ + row * c_.w.size * plan_.capacity,
-                               counts_ + row * c_.w.size});
+      const std::int64_t point = first_point(pass, row);
+      kernels_.collect_points({std::min(kPassChannels, c_.channels - first), plane, c_.w.size,
+                               image + line * c_.w.size, plan_.capacity, lists_of(point),
+                               counts_ + point});
     }
   }
 
-  // `row` is the grid row of the first tap, counted from the band's.
-  void compute_line(std::int64_t group, std::int64_t block, std::int64_t y, std::int64_t row) {
-    std::fill_n(sums_, c_.w.outputs * kSparseChannels<T>, T(0));
-    const std::int64_t step = c_.w.stride * c_.w.grid;
-    for (std::int64_t ty = 0; ty < c_.h.taps; ++ty) {
-      if (!is_inside(image_line(y * c_.h.stride + ty * c_.h.step))) continue;
-      const std::int64_t line = (row + ty * c_.h.step) * c_.w.size;
-      for (std::int64_t tx = 0; tx < c_.w.taps; ++tx) {
-        const std::int64_t start = c_.w.first + tx * c_.w.step * c_.w.grid;
-        const std::int64_t first = count_below(0, start, step, c_.w.outputs);
-        const std::int64_t end = count_below(c_.w.size, start, step, c_.w.outputs);
-        const std::int64_t point = line + start + first * step;
-        kernels_.add_tap({end - first, step, plan_.capacity, lists_ + point * plan_.capacity,
-                          counts_ + point, filters_.tap(group, block, ty * c_.w.taps + tx),
-                          sums_ + first * kSparseChannels<T>});
-      }
+  // A line of taps, whose filters stay in the L1 cache over the lines of the band.
+  void add_taps(std::int64_t group, Range lines, std::int64_t block, std::int64_t pass,
+                std::int64_t ty) {
+    const T* filters =
+        filters_.tap(group, block, ty * c_.w.taps) + pass * kPassChannels * kSparseChannels<T>;
+    for (std::int64_t y = 0; y < lines.end - lines.begin; ++y) {
+      const std::int64_t row = y * c_.h.stride + ty * c_.h.step;
+      if (!is_inside(image_line(lines.begin * c_.h.stride + row))) continue;
+      const std::int64_t point = first_point(pass, row);
+      kernels_.add_products({c_.w.size, plan_.capacity, lists_of(point), counts_ + point, c_.w.taps,
+                             from_, to_, filters, sums_ + y * sums_of_line()});
     }
-    kernels_.finish(c_.w.outputs, filters_.bias(group, block), c_.relu, sums_);
   }
 
-  void write_line(std::int64_t place, std::int64_t block, std::int64_t y) {
+  void write_line(std::int64_t place, std::int64_t block, std::int64_t y, const T* results) {
     const std::int64_t first = block * kSparseChannels<T>;
     const std::int64_t rows = std::min(c_.rows - first, kSparseChannels<T>);
     T* const out = c_.out + (place * c_.rows + first) * c_.out_plane +
                    (c_.h.out_first + y * c_.h.out_stride) * c_.out_width + c_.w.out_first;
     if (c_.w.out_stride == 1) {
-      kernels_.transpose(c_.w.outputs, rows, sums_, kSparseChannels<T>, out, c_.out_plane);
+      kernels_.transpose(c_.w.outputs, rows, results, kSparseChannels<T>, out, c_.out_plane);
     } else {
       for (std::int64_t x = 0; x < c_.w.outputs; ++x) {
         for (std::int64_t r = 0; r < rows; ++r) {
-          out[r * c_.out_plane + x * c_.w.out_stride] = sums_[x * kSparseChannels<T> + r];
+          out[r * c_.out_plane + x * c_.w.out_stride] = results[x * kSparseChannels<T> + r];
         }
       }
     }
@@ -193,17 +227,18 @@ class SparseTask {
   const Correlation<T>& c_;
   const SparsePlan& plan_;
   const SparseFilters<T>& filters_;
-  T* sums_;  // (results of a line, kSparseChannels)
-  NonZero<T>* lists_;
+  T* sums_;  // (lines, results that the points of a line reach, kSparseChannels)
+  NonZeros<T> lists_;
   std::int64_t* counts_;
+  std::int64_t *from_, *to_;
 };
 
 }  // namespace
 
 template <class T>
 bool may_correlate_sparse(const Correlation<T>& c) {
-  return fill_sparse_blocks<T>(c.rows) && c.channels >= kSparseLists &&
-         c.rows * c.taps() >= kLeastWorkOfValue &&
+  return c.w.grid == 1 && c.w.stride == 1 && fill_sparse_blocks<T>(c.rows) &&
+         c.channels >= kLeastChannels && c.rows * c.taps() >= kLeastWorkOfValue &&
          c.images * c.groups * c.positions() * c.rows * c.depth() >= kSparseWork &&
          bytes_of_lists(c, plan_sparse(c)) <= kMostBytesOfLists;
 }

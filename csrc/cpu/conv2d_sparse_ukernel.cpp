@@ -17,7 +17,6 @@ namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
 constexpr int kVectors = 128 / kVectorBytes;
-constexpr int kSums = kVectors < 8 ? 8 / kVectors : 1;  // 8 accumulators
 #if defined(__AVX512F__)
 constexpr int kTaps = 9;  // 18 of 32 registers accumulate
 #elif defined(__aarch64__) || defined(__AVX2__)
@@ -25,115 +24,141 @@ constexpr int kTaps = 3;  // 24 of 32, 12 of 16
 #else
 constexpr int kTaps = 1;  // 8 of 16
 #endif
-static_assert(kSparseLists % kSums == 0);
 
+// Adds the non-zero lanes of v to a list of `size`, with offsets base + lane * step; returns its size.
 template <class T>
-KERNELGRAD_INLINE bool is_nonzero(T value) {
-  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t> bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits << 1 != 0;  // by its bits, which no floating-point mode changes
+KERNELGRAD_INLINE std::int64_t append(NonZeros<T> list, std::int64_t size, Vec<T> v,
+                                      std::int32_t base, std::int32_t step) {
+  for (int i = 0; i < kLanes<T>; ++i, base += step) {
+    list.values[size] = v[i], list.offsets[size] = base;
+    size += v[i] != T(0) ? 1 : 0;  // NaN counts
+  }
+  return size;
 }
 
-// The lists of COUNT points, whose lengths stay in registers.
-template <class T, int COUNT>
-void collect_some(const SparsePoints<T>& p, std::int64_t first) {
-  NonZero<T>* const lists = p.lists + first * p.capacity;
-  const T* x = p.image + first;
-  std::int64_t size[COUNT] = {};
-  for (std::int64_t c = 0; c < p.channels; ++c, x += p.plane) {
-    const auto offset = static_cast<decltype(lists->offset)>(c * kSparseChannels<T>);
-#pragma GCC unroll 8
-    for (int i = 0; i < COUNT; ++i) {
-      lists[i * p.capacity + size[i]] = {x[i], offset};
-      size[i] += is_nonzero(x[i]) ? 1 : 0;
+#if defined(__AVX2__)
+// For each set of 8 lanes, their numbers one after another.
+struct LaneLists {
+  std::uint8_t at[256][8] = {};
+  constexpr LaneLists() {
+    for (int set = 0; set < 256; ++set) {
+      for (int lane = 0, n = 0; lane < 8; ++lane) {
+        if ((set >> lane & 1) != 0) at[set][n++] = static_cast<std::uint8_t>(lane);
+      }
     }
   }
-  for (int i = 0; i < COUNT; ++i) {
-    while (size[i] % kSums != 0) lists[i * p.capacity + size[i]++] = {T(0), 0};
-    p.counts[first + i] = size[i];
+};
+constexpr LaneLists kLaneLists;
+
+KERNELGRAD_INLINE std::int64_t append(NonZeros<float> list, std::int64_t size, __m256 v,
+                                      std::int32_t base, std::int32_t step) {
+  const int set = _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+  const __m256i lanes =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kLaneLists.at[set])));
+  const __m256i offsets =
+      _mm256_add_epi32(_mm256_set1_epi32(base), _mm256_mullo_epi32(lanes, _mm256_set1_epi32(step)));
+  _mm256_storeu_ps(list.values + size, _mm256_permutevar8x32_ps(v, lanes));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(list.offsets + size), offsets);
+  return size + __builtin_popcount(static_cast<unsigned>(set));
+}
+
+template <>
+KERNELGRAD_INLINE std::int64_t append<float>(NonZeros<float> list, std::int64_t size, Vec<float> v,
+                                             std::int32_t base, std::int32_t step) {
+  for (int i = 0; i < kLanes<float>; i += 8) {
+    __m256 part;
+    __builtin_memcpy(&part, reinterpret_cast<const float*>(&v) + i, sizeof part);
+    size = append(list, size, part, base + i * step, step);
   }
+  return size;
+}
+#endif
+
+template <class T>
+KERNELGRAD_INLINE NonZeros<T> list_at(NonZeros<T> lists, std::int64_t place) {
+  return {lists.values + place, lists.offsets + place};
 }
 
 template <class T>
 void collect_points(const SparsePoints<T>& p) {
-  std::int64_t first = 0;
-  for (; first + 8 <= p.points; first += 8) collect_some<T, 8>(p, first);
-  for (; first < p.points; ++first) collect_some<T, 1>(p, first);
+  constexpr int L = kLanes<T>;
+  constexpr auto kStep = static_cast<std::int32_t>(kSparseChannels<T>);
+  for (std::int64_t first = 0; first < p.points; first += L) {
+    const std::int64_t points = p.points - first < L ? p.points - first : L;
+    std::int64_t* const size = p.counts + first;
+    for (std::int64_t i = 0; i < points; ++i) size[i] = 0;
+    for (std::int64_t c = 0; c < p.channels; c += L) {
+      const T* x = p.image + c * p.plane + first;
+      Vec<T> square[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r, x += p.plane) {
+        square[r] = c + r >= p.channels ? Vec<T>{}
+                    : points == L       ? load(x)
+                                        : load_partial(x, points);
+      }
+      transpose<T>(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        if (i == points) break;
+        const NonZeros<T> list = list_at(p.lists, (first + i) * p.capacity);
+        size[i] = append<T>(list, size[i], square[i], static_cast<std::int32_t>(c) * kStep, kStep);
+      }
+    }
+  }
 }
 
 template <class T>
 std::int64_t collect_lines(const T* x, std::int64_t lines, std::int64_t width,
-                           std::int64_t line_step, std::int64_t point_step, NonZero<T>* list) {
+                           std::int64_t line_step, std::int64_t point_step, NonZeros<T> list) {
+  constexpr int L = kLanes<T>;
+  const auto step = static_cast<std::int32_t>(point_step);
   std::int64_t size = 0;
-  for (std::int64_t y = 0; y < lines; ++y) {
-    std::int64_t offset = y * line_step;
-    for (std::int64_t i = 0; i < width; ++i, ++x, offset += point_step) {
-      list[size] = {*x, static_cast<decltype(list->offset)>(offset)};
-      size += is_nonzero(*x) ? 1 : 0;
+  for (std::int64_t y = 0; y < lines; ++y, x += width) {
+    auto offset = static_cast<std::int32_t>(y * line_step);
+    for (std::int64_t i = 0; i < width; i += L, offset += L * step) {
+      const Vec<T> v = width - i >= L ? load(x + i) : load_partial(x + i, width - i);
+      size = append<T>(list, size, v, offset, step);
     }
   }
   return size;
 }
 
-template <class T>
-void add_tap(const SparseTap<T>& tap) {
+template <class T, int TAPS>
+void products_of(const SparseProducts<T>& p, std::int64_t tap) {
   constexpr int L = kLanes<T>;
-  const NonZero<T>* list = tap.lists;
-  const std::int64_t* size = tap.counts;
-  T* sums = tap.sums;
-  for (std::int64_t p = 0; p < tap.count; ++p) {
-    Vec<T> acc[kSums][kVectors] = {};
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[0][v] = load(sums + v * L);
-    for (std::int64_t i = 0; i < *size; i += kSums) {
-#pragma GCC unroll 4
-      for (int s = 0; s < kSums; ++s) {
-        const Vec<T> value = broadcast(list[i + s].value);
-        const T* filters = tap.filters + list[i + s].offset;
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) {
-          acc[s][v] = fma(value, load(filters + v * L), acc[s][v]);
-        }
+  const T* factors[TAPS];
+  T* sums[TAPS];
+  for (int t = 0; t < TAPS; ++t) {
+    factors[t] = p.factors + p.from[tap + t];
+    sums[t] = p.sums + p.to[tap + t];
+  }
+  NonZeros<T> list = p.lists;
+  for (std::int64_t point = 0; point < p.points; ++point, list = list_at(list, p.capacity)) {
+    Vec<T> acc[TAPS * kVectors];
+#pragma GCC unroll 32
+    for (int i = 0; i < TAPS * kVectors; ++i) acc[i] = load(sums[i / kVectors] + i % kVectors * L);
+    for (std::int64_t n = 0, count = p.counts[point]; n < count; ++n) {
+      const Vec<T> value = broadcast(list.values[n]);
+      const std::int64_t offset = list.offsets[n];
+#pragma GCC unroll 32
+      for (int i = 0; i < TAPS * kVectors; ++i) {
+        acc[i] = fma(value, load(factors[i / kVectors] + offset + i % kVectors * L), acc[i]);
       }
     }
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      for (int s = 1; s < kSums; ++s) acc[0][v] += acc[s][v];
-      store(sums + v * L, acc[0][v]);
-    }
-    list += tap.step * tap.capacity, size += tap.step, sums += kSparseChannels<T>;
+#pragma GCC unroll 32
+    for (int i = 0; i < TAPS * kVectors; ++i) store(sums[i / kVectors] + i % kVectors * L, acc[i]);
+    for (int t = 0; t < TAPS; ++t) sums[t] += kSparseChannels<T>;
   }
-}
-
-template <class T, int TAPS>
-void outer_of(const SparseOuter<T>& outer, std::int64_t first) {
-  constexpr int L = kLanes<T>;
-  const T* image[TAPS];
-  for (int t = 0; t < TAPS; ++t) image[t] = outer.image + outer.taps[first + t];
-  T* const sums = outer.sums + first * kSparseChannels<T>;
-  Vec<T> acc[TAPS * kVectors];
-#pragma GCC unroll 32
-  for (int i = 0; i < TAPS * kVectors; ++i) acc[i] = load(sums + i * L);
-  for (const NonZero<T>*item = outer.list, *end = item + outer.count; item < end; ++item) {
-    const Vec<T> value = broadcast(item->value);
-#pragma GCC unroll 32
-    for (int i = 0; i < TAPS * kVectors; ++i) {
-      const T* pixels = image[i / kVectors] + item->offset + i % kVectors * L;
-      acc[i] = fma(value, load(pixels), acc[i]);
-    }
-  }
-#pragma GCC unroll 32
-  for (int i = 0; i < TAPS * kVectors; ++i) store(sums + i * L, acc[i]);
 }
 
 template <class T>
-void add_outer(const SparseOuter<T>& outer) {
+void add_products(const SparseProducts<T>& p) {
   std::int64_t t = 0;
-  for (; t + kTaps <= outer.tap_count; t += kTaps) outer_of<T, kTaps>(outer, t);
+  for (; t + kTaps <= p.taps; t += kTaps) products_of<T, kTaps>(p, t);
   if constexpr (kTaps > 3) {
-    for (; t + 3 <= outer.tap_count; t += 3) outer_of<T, 3>(outer, t);
+    for (; t + 3 <= p.taps; t += 3) products_of<T, 3>(p, t);
   }
-  for (; t < outer.tap_count; ++t) outer_of<T, 1>(outer, t);
+  for (; t < p.taps; ++t) products_of<T, 1>(p, t);
 }
 
 template <class T>
@@ -187,9 +212,8 @@ bool all_finite(std::int64_t n, const T* x) {
 }
 
 template <class T>
-constexpr Conv2dSparseKernels<T> kernels = {collect_points<T>, collect_lines<T>, add_tap<T>,
-                                            add_outer<T>,      finish<T>,        transpose_plane<T>,
-                                            all_finite<T>};
+constexpr Conv2dSparseKernels<T> kernels = {collect_points<T>, collect_lines<T>,   add_products<T>,
+                                            finish<T>,         transpose_plane<T>, all_finite<T>};
 
 }  // namespace
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/isa_levels.h"
 #include "cpu/per_dtype.h"
@@ -14,58 +13,49 @@ namespace kernelgrad::cpu {
 template <class T>
 constexpr std::int64_t kSparseChannels = 128 / static_cast<std::int64_t>(sizeof(T));
 
-// A value that is not zero, and where the channels that it meets begin.
+// Values that are not zero, and where the channels that each of them meets begin. Behind a list there
+// is room for kSparseSlack more.
 template <class T>
-struct NonZero {
-  T value;
-  std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t> offset;
+struct NonZeros {
+  T* values;
+  std::int32_t* offsets;
 };
+constexpr std::int64_t kSparseSlack = 16;
 
-// The non-zero channels of adjacent points: point p's lie at lists + p * capacity, counts[p] of them,
-// channel c with offset c * kSparseChannels. Counts are rounded up to kSparseLists with zeros;
-// capacity >= channels + kSparseLists.
+// The non-zero channels of adjacent points: point p's list begins at p * capacity and holds counts[p]
+// values, channel c with offset c * kSparseChannels. capacity >= channels + kSparseSlack.
 template <class T>
 struct SparsePoints {
   std::int64_t channels, plane, points;
   const T* image;  // image[c * plane + p]
   std::int64_t capacity;
-  NonZero<T>* lists;
+  NonZeros<T> lists;
   std::int64_t* counts;
 };
-constexpr std::int64_t kSparseLists = 8;
 
-// sums[p * kSparseChannels + j] += sum over the list of point p * step of
-// value * filters[offset + j], p < count, j < kSparseChannels.
+// Products of `points` lists, which begin `capacity` apart, with the channels that they meet for each
+// of some taps:
+//   sums[p * kSparseChannels + to[t] + j] += sum over list p of value * factors[from[t] + offset + j]
+// for p < points, t < taps, j < kSparseChannels. Taps may add to sums of one another's points.
 template <class T>
-struct SparseTap {
-  std::int64_t count, step;
-  std::int64_t capacity;
-  const NonZero<T>* lists;
+struct SparseProducts {
+  std::int64_t points, capacity;
+  NonZeros<T> lists;
   const std::int64_t* counts;
-  const T* filters;
-  T* sums;
-};
-
-// sums[t * kSparseChannels + j] += sum over the list of value * image[offset + taps[t] + j].
-template <class T>
-struct SparseOuter {
-  std::int64_t count;
-  const NonZero<T>* list;
-  const T* image;
-  std::int64_t tap_count;
-  const std::int64_t* taps;
+  std::int64_t taps;
+  const std::int64_t *from, *to;  // offsets for each tap, in `factors` and `sums`
+  const T* factors;
   T* sums;
 };
 
 template <class T>
 struct Conv2dSparseKernels {
   void (*collect_points)(const SparsePoints<T>& points);
-  // The non-zero values of a plane's lines, with offsets line * line_step + x * point_step; writes
-  // one place past them. Returns their number.
+  // The non-zero values of a plane's lines, with offsets line * line_step + x * point_step. Returns
+  // their number.
   std::int64_t (*collect_lines)(const T* x, std::int64_t lines, std::int64_t width,
-                                std::int64_t line_step, std::int64_t point_step, NonZero<T>* list);
-  void (*add_tap)(const SparseTap<T>& tap);
-  void (*add_outer)(const SparseOuter<T>& outer);
+                                std::int64_t line_step, std::int64_t point_step, NonZeros<T> list);
+  void (*add_products)(const SparseProducts<T>& products);
   // sums[p * kSparseChannels + j] becomes its sum with bias[j] (unless null), at least 0 with relu.
   void (*finish)(std::int64_t points, const T* bias, bool relu, T* sums);
   // to[j * to_row + i] = from[i * from_row + j], i < rows, j < columns.
