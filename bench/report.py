@@ -63,18 +63,15 @@ class Report:
 
     def _print(self, row: Row) -> None:
         ours = row["seconds"]["kernelgrad"]
-        rate, unit, peak = self._rate(row)
-        columns = "  ".join(
-            f"{rival} {_summary(values)}" for rival, values in row["ratios"].items()
-        )
+        rate, share = share_of(self, row)
+        columns = "  ".join(f"{rival} {summary(values)}" for rival, values in row["ratios"].items())
         print(
-            f"{row['case']:38s} {_time(ours['best']):>10s} {_time(ours['median']):>10s} "
-            f"{ours['spread']:6.0%} {f'{rate:.4g} {unit}' if unit else '':>13s} "
-            f"{f'{rate / peak:.0%}' if unit else '':>5s}  {columns}",
+            f"{row['case']:38s} {time_text(ours['best']):>10s} {time_text(ours['median']):>10s} "
+            f"{ours['spread']:6.0%} {rate:>13s} {share:>5s}  {columns}",
             flush=True,
         )
 
-    def _rate(self, row: Row) -> tuple[float, str, float]:
+    def rate(self, row: Row) -> tuple[float, str, float]:
         """Rate, unit and peak: GFLOP/s, or GB/s where no flops were stated; no unit for neither."""
         seconds = row["seconds"]["kernelgrad"]["best"]
         if row["flops"]:
@@ -89,7 +86,7 @@ class Report:
         for rival in sorted(rivals):
             rounds = zip(*(row["ratios"][rival] for row in rows), strict=True)
             means = [statistics.geometric_mean(values) for values in rounds]
-            print(f"{label}, geometric mean of the ratios: {rival} {_summary(means)}", flush=True)
+            print(f"{label}, geometric mean of the ratios: {rival} {summary(means)}", flush=True)
 
     def finish(self, path: Path | None) -> None:
         """Prints the peaks, and writes the JSON file if a path is given."""
@@ -100,17 +97,23 @@ class Report:
         if path is None:
             return
         for row in self.rows:
-            rate, unit, peak = self._rate(row)
+            rate, unit, peak = self.rate(row)
             row["share_of_peak"] = rate / peak if unit else None
         document = {"machine": self.machine, "peaks": self.peaks, "cases": self.rows}
         path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _summary(ratios: Sequence[float]) -> str:
+def share_of(report: Report, row: Row) -> tuple[str, str]:
+    """The rate of kernelgrad's best time, with its unit, and its share of the peak; or neither."""
+    rate, unit, peak = report.rate(row)
+    return (f"{rate:.4g} {unit}", f"{rate / peak:.0%}") if unit else ("", "")
+
+
+def summary(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
         if seconds * scale >= 1:
             return f"{seconds * scale:.3g} {unit}"

@@ -52,11 +52,12 @@ std::int64_t first_bad_index(const TensorView& indices, std::int64_t size) {
   const std::int64_t tasks = n / kTaskValues + 1;
   parallel_for(tasks, [&](std::int64_t task) {
     const Range range = split_range(n, tasks, task);
-    std::uint64_t worst = 0;  // a negative index is a huge one here
+    std::uint64_t signs = 0;  // of index and size - 1 - index: without a comparison, by vectors
     for (std::int64_t i = range.begin; i < range.end; ++i) {
-      worst = std::max(worst, static_cast<std::uint64_t>(values[i]));
+      const auto index = static_cast<std::uint64_t>(values[i]);
+      signs |= index | (static_cast<std::uint64_t>(size) - 1 - index);
     }
-    if (range.begin == range.end || worst < static_cast<std::uint64_t>(size)) return;
+    if (signs >> 63 == 0) return;
     std::int64_t i = range.begin;
     while (values[i] >= 0 && values[i] < size) ++i;
     std::int64_t seen = first.load();
