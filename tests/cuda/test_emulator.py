@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import files
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_emulated_builds_are_what_they_are_called():
     """Both in one process: Python and pybind11 keep modules by their names."""
     for build in ("plain", "race"):
         assert Path(emulated_module(build).__file__).parent.name == build
+
+
+def test_emulated_device_is_not_in_the_package():
+    installed = [str(path) for path in files("kernelgrad") or ()]
+    assert installed and not [path for path in installed if "emulat" in path]
+    assert "install(" not in (HERE / "CMakeLists.txt").read_text()
 
 
 @pytest.mark.parametrize("build", SCHEDULES)
