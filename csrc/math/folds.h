@@ -26,10 +26,6 @@ struct SumFold {
   static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
     return a + b;
   }
-  template <class T>
-  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
-    return a + b;
-  }
 };
 
 struct CentredSquaresFold : SumFold {
@@ -50,10 +46,6 @@ struct MaxFold {
   static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
     return select<T>((b > a) | (b != b), b, a);
   }
-  template <class T>
-  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
-    return b > a || b != b ? b : a;
-  }
 };
 
 struct MinFold {
@@ -66,10 +58,6 @@ struct MinFold {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
     return select<T>((b < a) | (b != b), b, a);
-  }
-  template <class T>
-  static KERNELGRAD_INLINE T join_scalars(T a, T b) {
-    return b < a || b != b ? b : a;
   }
 };
 
