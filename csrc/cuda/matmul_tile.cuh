@@ -95,7 +95,7 @@ class PanelLoader {
   }
   __device__ __forceinline__ void load_numbers(T* to, int rows, int depths) const {
     const T* line = source_;
-    KERNELGRAD_UNROLL(2)
+    KERNELGRAD_UNROLL(4)
     for (int depth = 0; depth < BK; depth += Numbers::step) {
       const T* from = line;
       KERNELGRAD_UNROLL(8)
