@@ -3,7 +3,8 @@
 // Edges      any m, n, k >= 0; k == 0 stores act(bias), or leaves C if accumulate. The last rows and
 //            columns run in smaller tiles and masked vectors; nothing outside m x n is touched.
 // Resources  mr x 2 accumulators, two vectors of B and one broadcast in registers.
-// Rounding   one FMA per product (SSE2: product and sum rounded), p ascending, from zero or C.
+// Rounding   one FMA per product (SSE2: product and sum rounded), p ascending, from zero; tiles of up
+//            to 4 vectors sum even and odd p apart.
 // Tried      steps of the sum per turn of the loop: one, 3 to 10 % slower (the more, the busier a
 //            sibling thread: fetching instructions decides then); three, 10 %; four, like two where
 //            both operands are packed, 10 % slower where A is not; eight, 10 % (AVX2, Zen 3).
@@ -112,27 +113,32 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
   // own rows are fetched once more, shortly before their turn.
   constexpr std::int64_t kAhead = 24;
   const T *a = place.a, *b = place.b;
-  Accumulators<T, R, V> acc = {};
-  const auto advance = [&](std::int64_t p) KERNELGRAD_LAMBDA_INLINE {
+  // Few accumulators would wait for each other's FMA: every other step goes to a second set.
+  constexpr int kSets = R * V <= 4 ? 2 : 1;
+  Accumulators<T, R, V> sets[kSets] = {};
+  const auto advance = [&](std::int64_t p, int set) KERNELGRAD_LAMBDA_INLINE {
     if constexpr (kPacking) {
       __builtin_prefetch(b + next, 0, 2);
       __builtin_prefetch(b + (p + kAhead < block.k ? kAhead : 0) * b_row + kGemmNR<T> - 1);
       for (int v = 0; v < V; ++v) store(panel + v * kLanes<T>, load(b + v * kLanes<T>));
       panel += kGemmNR<T>;
     }
-    step<T, R, V, kTail>(a, a_row, b, tail, acc);
+    step<T, R, V, kTail>(a, a_row, b, tail, sets[set]);
     a += a_col, b += b_row;
   };
-  constexpr int kSteps = R == kGemmMR && V == kGemmNV && !kTail ? kGemmUnroll : 1;
+  constexpr int kSteps = R == kGemmMR && V == kGemmNV && !kTail ? kGemmUnroll : kSets;
   std::int64_t p = 0;
   for (; p + kSteps <= block.k; p += kSteps) {
 #pragma GCC unroll 4
-    for (int u = 0; u < kSteps; ++u) advance(p + u);
+    for (int u = 0; u < kSteps; ++u) advance(p + u, u % kSets);
   }
   if constexpr (kSteps > 1) {
-    for (; p < block.k; ++p) advance(p);
+    for (; p < block.k; ++p) advance(p, 0);
   }
-  finish<T, R, V, kTail>(block, place.i, place.j, tail, acc);
+  if constexpr (kSets > 1) {
+    for_each<T, R, V>(sets[0], [&](Vec<T> sum, int r, int v) { return sum + sets[1][r][v]; });
+  }
+  finish<T, R, V, kTail>(block, place.i, place.j, tail, sets[0]);
 }
 
 // Turns the rows of an edge tile into a template argument.
