@@ -94,8 +94,11 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   const std::int64_t k = std::max<std::int64_t>(s.k, 1), a_bytes = s.m * k * kItem;
   // Packing also mends rows of B that straddle cache lines; it pays where many tiles use a panel.
   const bool many_tiles = s.m >= 16 * kernels.mr && k > 96 && a_bytes <= kGemmBlockBytes;
+  // A B that no cache near the core holds is read from memory by each row of tiles that does not pack.
+  constexpr std::int64_t kFarBytes = 4 << 20;
+  const std::int64_t rows_in_place = k * s.n * kItem < kFarBytes ? 2 * kernels.mr : kernels.mr;
   plan.pack_b =
-      s.b_column != 1 || many_tiles || (s.m > 2 * kernels.mr && !strip_stays_cached<T>(k, s.b_row));
+      s.b_column != 1 || many_tiles || (s.m > rows_in_place && !strip_stays_cached<T>(k, s.b_row));
   plan.kc = plan.pack_b ? equal_pieces(k, kernels.kc, 1) : k;
   // Rows whose A stays in the second-level cache from one strip to the next.
   const std::int64_t cached_rows = kGemmBlockBytes / (plan.kc * kItem);
