@@ -1,6 +1,7 @@
 // When convolutions leave zeros out: half of what comes through ReLU is zero, and three quarters of the
-// gradients that come back through max pooling. A product with zero is zero only for finite factors, so that the sparse ways first look at the
-// other operand, and leave what holds NaN or infinity to the dense ones.
+// gradients that come back through max pooling. A product with zero is zero only for finite factors, so
+// that the sparse ways first look at the other operand, and leave what holds NaN or infinity to the
+// dense ones.
 #pragma once
 
 #include <algorithm>
