@@ -34,9 +34,7 @@ def conv2d_cases() -> Iterator[Case]:
 
 def other_cases() -> Iterator[Case]:
     yield workloads.cross_entropy_case(4096, 1000)
-    yield training.tiny_mlp_case()
-    yield training.digits_mlp_case()
-    yield training.cnn_case()
+    yield from training.cases()
     yield from workloads.small_cases()
 
 

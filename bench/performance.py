@@ -26,14 +26,8 @@ from report import Report, Row, share_of, summary, time_text
 PAGE = ROOT / "docs" / "performance.md"
 
 
-def training_cases() -> Iterator[Case]:
-    yield training.tiny_mlp_case()
-    yield training.digits_mlp_case()
-    yield training.cnn_case()
-
-
 FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
-    "Training steps": training_cases,
+    "Training steps": training.cases,
     "Single calls": workloads.small_cases,
     "Matrix products of the README": compare.matmul_cases,
     "Other matrix products": bench_matmul.cases,

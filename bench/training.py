@@ -5,7 +5,7 @@ A step clears the gradients, computes the loss, its gradients and the update, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -313,3 +313,9 @@ def _jax_cnn(jax: Any, weights: list[Array], x: Array, t: Array) -> Any:
         return -jnp.mean(jax.nn.log_softmax(hidden @ w4.T + b4)[jnp.arange(len(x)), t])
 
     return _jax_stepper(jax, loss, weights, 0.1)
+
+
+def cases() -> Iterator[Case]:
+    yield tiny_mlp_case()
+    yield digits_mlp_case()
+    yield cnn_case()

@@ -15,6 +15,13 @@
 
 namespace kernelgrad {
 
+// Where `count` items go behind the first `bytes` of a slot, which they then add to.
+inline std::size_t place_items(std::size_t& bytes, std::int64_t count, std::size_t item) {
+  const std::size_t at = bytes, size = static_cast<std::size_t>(count) * item;
+  bytes += (size + kAlignment - 1) / kAlignment * kAlignment;
+  return at;
+}
+
 class ScratchSlots {
  public:
   // Bytes of a workspace for `tasks` tasks that need slot_bytes each.

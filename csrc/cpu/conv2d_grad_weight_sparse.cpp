@@ -3,7 +3,7 @@
 // A task owns a block of input channels of one group. For some lines of one image at a time it turns
 // what the lines need of these channels to pixels of adjacent channels, zeros around; then, for each
 // row, it lists the non-zero values of the lines and adds their products with the pixels of each tap.
-#include "common/allocator.h"
+#include "common/scratch_slots.h"
 #include "cpu/conv2d_grad_weight.h"
 #include "cpu/conv2d_sparse.h"
 #include "cpu/kernel_table.h"
@@ -124,17 +124,12 @@ GradWeightPlan plan_grad_weight_sparse(const GradWeight<T>& g) {
   }
   plan.chunk.lines =
       ceil_quotient(g.h.outputs, ceil_quotient(g.h.outputs, plan.chunk.lines));  // equal chunks
-  const auto place = [&plan](std::int64_t count, std::size_t item) {
-    const std::size_t at = plan.bytes, bytes = static_cast<std::size_t>(count) * item;
-    plan.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return at;
-  };
-  plan.copy = place(bytes_of_pixels(g, plan.chunk.lines), 1);
+  plan.copy = place_items(plan.bytes, bytes_of_pixels(g, plan.chunk.lines), 1);
   const std::int64_t list = plan.chunk.lines * g.w.outputs + kSparseSlack;
-  plan.points = place(list, sizeof(T));
-  plan.offsets = place(list, sizeof(std::int32_t));
-  plan.panels = place(g.rows * g.taps() * kSparseChannels<T>, sizeof(T));
-  plan.taps = place(2 * g.taps(), sizeof(std::int64_t));
+  plan.points = place_items(plan.bytes, list, sizeof(T));
+  plan.offsets = place_items(plan.bytes, list, sizeof(std::int32_t));
+  plan.panels = place_items(plan.bytes, g.rows * g.taps() * kSparseChannels<T>, sizeof(T));
+  plan.taps = place_items(plan.bytes, 2 * g.taps(), sizeof(std::int64_t));
   return plan;
 }
 

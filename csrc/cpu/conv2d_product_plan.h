@@ -1,7 +1,7 @@
 // How conv2d_product.cpp cuts its work: sizes that follow from shape and ISA level alone.
 #pragma once
 
-#include "common/allocator.h"
+#include "common/scratch_slots.h"
 #include "cpu/conv2d_filters.h"
 #include "cpu/gemm_ukernel.h"
 
@@ -29,18 +29,14 @@ std::int64_t product_copy_lines(const Correlation<T>& c, std::int64_t columns) {
 
 template <class T>
 void place_scratch(ProductPlan& plan, const Correlation<T>& c, std::int64_t nr) {
-  const auto place = [&plan](std::int64_t count, std::size_t item) {
-    const std::size_t at = plan.bytes, bytes = static_cast<std::size_t>(count) * item;
-    plan.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return at;
-  };
   const std::int64_t depth = plan.channels * c.taps();
   plan.copy_lines = product_copy_lines(c, plan.columns);
-  plan.copy = place(plan.channels * plan.copy_lines * PaddedRow(c.w).pitch + nr, sizeof(T));
-  plan.panel = place(plan.by_points ? 0 : depth * nr + nr, sizeof(T));
-  plan.results = place(plan.gathered ? plan.rows * plan.columns : 0, sizeof(T));
-  plan.points = place(plan.columns, sizeof(std::int64_t));
-  plan.offsets = place(plan.by_points ? depth : c.taps(), sizeof(std::int64_t));
+  plan.copy = place_items(plan.bytes, plan.channels * plan.copy_lines * PaddedRow(c.w).pitch + nr,
+                          sizeof(T));
+  plan.panel = place_items(plan.bytes, plan.by_points ? 0 : depth * nr + nr, sizeof(T));
+  plan.results = place_items(plan.bytes, plan.gathered ? plan.rows * plan.columns : 0, sizeof(T));
+  plan.points = place_items(plan.bytes, plan.columns, sizeof(std::int64_t));
+  plan.offsets = place_items(plan.bytes, plan.by_points ? depth : c.taps(), sizeof(std::int64_t));
 }
 
 // Panels of the image cost what half a tile's columns cost, beside the waste of incomplete tiles,

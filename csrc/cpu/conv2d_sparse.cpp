@@ -53,18 +53,14 @@ SparsePlan plan_sparse(const Correlation<T>& c) {
   plan.bands = ceil_quotient(c.h.outputs, plan.lines);
   plan.units = c.images * c.groups * plan.bands;
   plan.tasks = std::min(plan.units, kTasks);
-  const auto place = [&plan](std::int64_t count, std::size_t item) {
-    const std::size_t at = plan.bytes, bytes = static_cast<std::size_t>(count) * item;
-    plan.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return at;
-  };
   plan.before = std::max<std::int64_t>(0, c.w.first + (c.w.taps - 1) * c.w.step);
   plan.results = plan.before + std::max(c.w.outputs, c.w.size - c.w.first);
-  place(plan.lines * plan.results * kSparseChannels<T>, sizeof(T));  // the sums, at 0
-  plan.values = place(points_of(c, plan) * plan.capacity, sizeof(T));
-  plan.offsets = place(points_of(c, plan) * plan.capacity, sizeof(std::int32_t));
-  plan.counts = place(points_of(c, plan), sizeof(std::int64_t));
-  plan.taps = place(2 * c.w.taps, sizeof(std::int64_t));
+  // The sums, at 0.
+  place_items(plan.bytes, plan.lines * plan.results * kSparseChannels<T>, sizeof(T));
+  plan.values = place_items(plan.bytes, points_of(c, plan) * plan.capacity, sizeof(T));
+  plan.offsets = place_items(plan.bytes, points_of(c, plan) * plan.capacity, sizeof(std::int32_t));
+  plan.counts = place_items(plan.bytes, points_of(c, plan), sizeof(std::int64_t));
+  plan.taps = place_items(plan.bytes, 2 * c.w.taps, sizeof(std::int64_t));
   return plan;
 }
 
