@@ -231,8 +231,37 @@ void run_packing_block(const GemmBlock<T>& block) {
   }
 }
 
+// Few steps of the sum: mostly C moves, so it is written row by row; B stays in a cache near the core.
+template <class T>
+void run_shallow_block(const GemmBlock<T>& block) {
+  constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
+  alignas(64) T panels[NR * kGemmKC<T>];
+  const T* b = block.b;
+  std::int64_t b_row = block.b_row, b_panel = block.b_panel;
+  if (block.pack_b) {
+    pack_b<T>(block.n, block.k, block.b, block.b_col, block.b_row, panels);
+    b = panels, b_row = NR, b_panel = NR * block.k;
+  }
+  Place<T> place{0, 0, block.a, b, b_row};
+  for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
+    const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
+    place.b = b;
+    for (place.j = 0; place.j < block.n; place.j += NR, place.b += b_panel) {
+      any_tile<T>(rows, block.n - place.j < NR ? block.n - place.j : NR, block, place);
+    }
+  }
+}
+
+template <class T>
+bool is_shallow(const GemmBlock<T>& block) {
+  constexpr std::int64_t NR = kGemmNR<T>;
+  const std::int64_t panels = (block.n + NR - 1) / NR;
+  return block.k <= kGemmShallow && panels > 1 && (!block.pack_b || panels * block.k <= kGemmKC<T>);
+}
+
 template <class T>
 void block(const GemmBlock<T>& block) {
+  if (is_shallow(block)) return run_shallow_block<T>(block);
   if (block.pack_b) {
     run_packing_block<T>(block);
   } else {

@@ -54,6 +54,9 @@ struct GemmKernels {
                  std::int64_t p_stride, T* panels);
 };
 
+// Blocks with no more steps of the sum run along the rows of C, all columns of a block for each.
+constexpr std::int64_t kGemmShallow = 32;
+
 using GemmKernelSet = PerDtype<GemmKernels>;
 
 KERNELGRAD_FOR_EACH_ISA(extern const GemmKernelSet gemm_kernels;)

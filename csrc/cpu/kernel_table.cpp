@@ -16,12 +16,12 @@ namespace {
     level::elementwise_kernels,     \
     level::fma_peak_kernels,        \
     level::gemm_kernels,            \
-    level::gemv_kernels,            \
     level::optimizer_kernels,       \
     level::pool2d_kernels,          \
     level::reduction_kernels,       \
     level::cross_entropy_kernels,   \
     level::softmax_kernels,         \
+    level::thin_kernels,            \
   }
 // clang-format on
 

@@ -9,12 +9,12 @@
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_ukernel.h"
-#include "cpu/gemv_ukernel.h"
 #include "cpu/optimizer_ukernel.h"
 #include "cpu/pool2d_ukernel.h"
 #include "cpu/reduction_ukernel.h"
 #include "cpu/softmax_cross_entropy_ukernel.h"
 #include "cpu/softmax_ukernel.h"
+#include "cpu/thin_ukernel.h"
 
 namespace kernelgrad::cpu {
 
@@ -25,12 +25,12 @@ struct KernelTable {
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
-  const GemvKernelSet& gemv;
   const OptimizerKernels& optimizer;
   const Pool2dKernels& pool2d;
   const ReductionKernels& reduction;
   const CrossEntropyKernels& cross_entropy;
   const SoftmaxKernels& softmax;
+  const ThinKernelSet& thin;
 };
 
 // The table in use: the highest level that the CPU and the system support, or the one that

@@ -1,7 +1,7 @@
 // Matrix product: batches and the choice of path, a function of shape and layout alone.
 //
 //   direct   one block with both operands in place, for the smallest products.
-//   vector   matmul_vector.h: one operand is a vector.
+//   thin     matmul_thin.h: few rows or few columns, the other operand read in the order it lies in.
 //   strips   for small, flat, tall and batched products. A is read in place unless it is too large
 //            for that; B too, or packed panel by panel.
 //   blocked  gemm.h: both are packed.
@@ -11,12 +11,15 @@
 //            not packing it there: 128^3 2 %, 192^3 2 %, and 19 % where B is not aligned to its lines;
 //            packing B in tasks of four panels: 64x2048x1152 4 % slower, 35x8457x640 9 %
 //            (AVX2, Zen 3, GCC 12).
+//            Few rows (2 to 6) of a B of 16 MiB as strips of 16 to 256 steps in place: 1.5 times slower
+//            than by rows; 8 to 64 rows of it, B packed 256 columns wide before its tiles: 64 to
+//            512 steps at a time, 0.85 to 1.1 times as fast.
 #include <algorithm>
 #include <numeric>
 
 #include "cpu/gemm.h"
 #include "cpu/kernel_table.h"
-#include "cpu/matmul_vector.h"
+#include "cpu/matmul_thin.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -114,6 +117,12 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
       plan.pack_b ? std::clamp<std::int64_t>(s.n / (8 * kernels.nr), 4, 16) : 4;
   plan.columns =
       equal_pieces(s.n, std::max(kTaskProducts / (s.m * k), panels * kernels.nr), kernels.nr);
+  if (k <= kGemmShallow) {
+    constexpr std::int64_t kShallowItems = 1 << 14;  // of B, for the second-level cache
+    const std::int64_t most =
+        plan.pack_b ? kernels.kc / k * kernels.nr : std::max(plan.columns, kShallowItems / k);
+    plan.columns = equal_pieces(s.n, most, kernels.nr);
+  }
   plan.column_tasks = ceil_div(s.n, plan.columns);
   const std::int64_t rows =
       plan.pack_b ? std::max(cached_rows, 8 * kernels.mr) : kTaskProducts / (plan.columns * k);
@@ -174,22 +183,25 @@ void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
       x.c, s.n, x.epilogue, workspace);
 }
 
-// --- vector ---
+// --- thin ---
 
-// The product of a row (m == 1) with B, or of A with a column (n == 1) as the column times A
-// transposed.
+// y = x * matrix of a product with few rows, or of the transposed product of one with few columns.
 template <class T>
-VectorProduct<T> vector_of(const Shape& s, const Problem<T>& x) {
-  if (s.m == 1) return {s.n, s.k, x.a, s.a_column, x.b, s.b_row, s.b_column, x.c, 1};
-  return {s.m, s.k, x.b, s.b_row, x.a, s.a_column, s.a_row, x.c, 0};
+ThinProduct<T> thin_of(const Shape& s, const Problem<T>& x, bool transposed) {
+  if (transposed) {
+    return {s.n, s.m, s.k, x.b, s.b_column, s.b_row, x.a, s.a_column, s.a_row, x.c, 1, s.n};
+  }
+  return {s.m, s.n, s.k, x.a, s.a_row, s.a_column, x.b, s.b_row, s.b_column, x.c, s.n, 1};
 }
 
-// Where its pieces are worth tasks of their own, or there is only one.
 template <class T>
-bool is_vector(const Shape& s) {
-  if (s.m != 1 && s.n != 1) return false;
-  const VectorProduct<T> v = vector_of<T>(s, {});
-  return (v.by_dots() || v.by_rows()) && (s.batches == 1 || v.n * v.k >= 1 << 16);
+ThinPlan plan_thin(const Shape& s) {
+  const bool transposed = s.n < s.m;
+  const ThinProduct<T> product = thin_of<T>(s, {}, transposed);
+  const ThinWay way = thin_way(product, transposed);
+  if (s.batches > 1 && product.n * product.k < 1 << 16) return {};
+  if (way == ThinWay::rows && s.is_direct()) return {};
+  return {way, transposed};
 }
 
 // --- batches ---
@@ -223,18 +235,18 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
     epilogue.activation =
         table.elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
   }
+  if (const ThinPlan thin = plan_thin<T>(s); thin.apply()) {
+    for (std::int64_t batch = 0; batch < s.batches; ++batch) {
+      const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
+      thin_product<T>(table, thin, thin_of(s, x, thin.transposed), epilogue, workspace);
+    }
+    return;
+  }
   if (s.is_direct()) {
     StripsPlan whole;
     whole.kc = s.k, whole.rows = s.m, whole.columns = s.n;
     return strip<T>(kernels, whole, s, {a.data<T>(), b.data<T>(), out.data<T>(), epilogue}, 0, 0,
                     nullptr);
-  }
-  if (is_vector<T>(s)) {
-    for (std::int64_t batch = 0; batch < s.batches; ++batch) {
-      const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
-      vector_product<T>(table, vector_of(s, x), epilogue);
-    }
-    return;
   }
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
@@ -269,7 +281,10 @@ template <class T>
 std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
   const GemmKernels<T>& kernels = kernel_table().gemm.of<T>();
   const Shape s(a, b);
-  if (s.is_direct() || is_vector<T>(s)) return 0;
+  if (const ThinPlan thin = plan_thin<T>(s); thin.apply()) {
+    return thin_workspace_bytes(thin, thin_of<T>(s, {}, thin.transposed));
+  }
+  if (s.is_direct()) return 0;
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
     return gemm_workspace_bytes<T>(plan_gemm(kernels, s.m, s.n, s.k));

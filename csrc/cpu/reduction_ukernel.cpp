@@ -12,8 +12,6 @@
 // Source     -
 #include "cpu/reduction_ukernel.h"
 
-#include <utility>  // index_sequence: a type, no code that the linker could merge across levels
-
 #include "cpu/simd.h"
 #include "math/folds.h"
 
@@ -24,20 +22,13 @@ constexpr int kAccumulators = 4;
 constexpr int kSteps = 64;    // additions to one accumulator before it joins the row's total
 constexpr int kRowGroup = 8;  // rows that join pairwise before they meet the column's total
 
-// Lane l of the result is lane (l + H) mod L.
-template <class T, int H, std::size_t... l>
-KERNELGRAD_INLINE Vec<T> rotate(Vec<T> v, std::index_sequence<l...>) {
-  return __builtin_shufflevector(v, v, (static_cast<int>(l) + H) % kLanes<T>...);
-}
-
 // The lanes joined by halves: the first with the one half a vector on, and so forth.
 template <class Fold, class T, int H = kLanes<T> / 2>
 KERNELGRAD_INLINE T fold_lanes(Vec<T> v) {
   if constexpr (H == 0) {
     return v[0];
   } else {
-    const Vec<T> other = rotate<T, H>(v, std::make_index_sequence<kLanes<T>>{});
-    return fold_lanes<Fold, T, H / 2>(Fold::template join<T>(v, other));
+    return fold_lanes<Fold, T, H / 2>(Fold::template join<T>(v, lower_by<T, H>(v)));
   }
 }
 

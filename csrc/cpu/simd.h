@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>  // index_sequence: a type, no code that the linker could merge across levels
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -192,12 +193,24 @@ KERNELGRAD_INLINE Vec<T> zero_where(Mask<T> mask, Vec<T> v) {
   return from_bits<T>(to_bits<T>(v) & ~reinterpret_cast<Bits<T>>(mask));
 }
 
-// The lanes of a vector, added in a fixed order.
-template <class T>
+// Lanes H to 2H moved to the lowest; what the others hold does not matter.
+template <class T, int H, std::size_t... l>
+KERNELGRAD_INLINE Vec<T> lower_by(Vec<T> v, std::index_sequence<l...>) {
+  return __builtin_shufflevector(v, v, (static_cast<int>(l) < H ? static_cast<int>(l) + H : -1)...);
+}
+template <class T, int H>
+KERNELGRAD_INLINE Vec<T> lower_by(Vec<T> v) {
+  return lower_by<T, H>(v, std::make_index_sequence<kLanes<T>>{});
+}
+
+// The lanes of a vector, added by halves: the first to the one half a vector on, and so forth.
+template <class T, int H = kLanes<T> / 2>
 KERNELGRAD_INLINE T sum_lanes(Vec<T> v) {
-  T sum = v[0];
-  for (int i = 1; i < kLanes<T>; ++i) sum += v[i];
-  return sum;
+  if constexpr (H == 0) {
+    return v[0];
+  } else {
+    return sum_lanes<T, H / 2>(v + lower_by<T, H>(v));
+  }
 }
 
 // The smaller and the larger of two; where either is NaN the result is b (the x86 rule, which lets a

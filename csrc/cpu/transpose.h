@@ -1,8 +1,6 @@
 // Transposes a square of vectors in registers, for *_ukernel.cpp files only.
 #pragma once
 
-#include <utility>  // index_sequence: a type, no code that the linker could merge across levels
-
 #include "cpu/simd.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {

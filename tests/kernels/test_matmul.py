@@ -88,13 +88,21 @@ def test_matmul_vectors(backend, data, k, size, layout, dtype):
     check(vector, vector)
 
 
-# m x n x k of every path: read in place, packed strip by strip, blocked with A in place or packed,
-# more than one pass over k; and the last rows, columns and panels short.
+# m x n x k of every path: few rows or columns, by dot products and (B larger than the caches near a
+# core) by rows; few steps of the sum, with B in place or packed; read in place, packed strip by strip,
+# blocked with A in place or packed, more than one pass over k; and the last rows, columns and panels
+# short.
 PATHS = [
     (1, 513, 700),
     (513, 1, 700),
     (3, 130, 1031),
     (128, 10, 784),
+    (64, 2, 65),
+    (8, 67, 300),
+    (7, 1447, 1451),
+    (1451, 5, 1447),
+    (130, 700, 9),
+    (61, 330, 31),
     (65, 66, 67),
     (100, 200, 129),
     (67, 515, 390),
@@ -152,7 +160,7 @@ def test_matmul_tiles(backend, dtype, rng, batch, m, n, k, transpose_a, transpos
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
-    "shape", [(5, 7, 0), (4, 4, 4), (3, 37, 9), (40, 50, 450), (400, 130, 200)]
+    "shape", [(5, 7, 0), (4, 4, 4), (3, 37, 9), (40, 50, 450), (400, 130, 200), (30, 9, 300)]
 )
 def test_matmul_activation_is_the_elementwise_function(backend, dtype, rng, activation, shape):
     m, n, k = shape

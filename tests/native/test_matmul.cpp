@@ -159,6 +159,21 @@ void check_vectors() {
   }
 }
 
+// Few rows or columns: as dot products, and by rows of a matrix of 8 MiB or more; few steps of the sum.
+template <class T>
+void check_thin() {
+  for (Layout layout : kLayouts) {
+    for (std::int64_t few : {2, 3, 4, 7, 8, 11}) {
+      check_product<T>(few, 38, 257, Layout::rows, layout, true, Activation::relu);
+      check_product<T>(38, few, 257, layout, Layout::rows, true, Activation::relu);
+    }
+    check_product<T>(65, 131, 7, layout, Layout::rows);
+    check_product<T>(131, 265, 31, Layout::rows, layout, true, Activation::relu);
+  }
+  check_product<T>(3, 2049, 1031, Layout::rows, Layout::rows, true, Activation::relu);
+  check_product<T>(2049, 3, 1031, Layout::columns, Layout::rows, true);
+}
+
 template <class T>
 void check_epilogue() {
   for (std::int64_t k : {0, 1, 17}) {
@@ -187,6 +202,10 @@ TEST(matmul_blocks) {
 TEST(matmul_vectors) {
   check_vectors<float>();
   check_vectors<double>();
+}
+TEST(matmul_thin) {
+  check_thin<float>();
+  check_thin<double>();
 }
 TEST(matmul_epilogue) {
   check_epilogue<float>();
