@@ -11,6 +11,7 @@
 //            not packing it there: 128^3 2 %, 192^3 2 %, and 19 % where B is not aligned to its lines;
 //            packing B in tasks of four panels: 64x2048x1152 4 % slower, 35x8457x640 9 %
 //            (AVX2, Zen 3, GCC 12).
+//            Strips for larger products than `near`: 768^3 2 to 4 % slower, 1024^3 9 %, 512x2048x512 3 %.
 //            Few rows (2 to 6) of a B of 16 MiB as strips of 16 to 256 steps in place: 1.5 times slower
 //            than by rows; 8 to 64 rows of it, B packed 256 columns wide before its tiles: 64 to
 //            512 steps at a time, 0.85 to 1.1 times as fast.
@@ -108,10 +109,15 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   const bool a_small = a_bytes <= (s.a_column == 1 ? 160 << 10 : 64 << 10);
   const bool flat = s.m <= cached_rows;
   const bool tall = s.a_column == 1 && (!plan.pack_b || s.n <= 8 * kernels.nr);
-  plan.apply = a_small || flat || tall;
+  // Packing B on the way hides behind the first tiles, once for each block of rows: for a few blocks.
+  constexpr std::int64_t kNearA = 1 << 20, kNearB = 2 << 20;
+  const bool near = plan.pack_b && s.batches == 1 && k <= kernels.kc && a_bytes <= kNearA &&
+                    k * s.n * kItem <= kNearB;
+  plan.apply = a_small || flat || tall || near;
   if (!plan.apply) return plan;
 
-  plan.pack_a = plan.pack_b && flat && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
+  plan.pack_a =
+      plan.pack_b && (flat || near) && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
   // Wide tasks read longer rows of B: eight tasks of up to 16 panels.
   const std::int64_t panels =
       plan.pack_b ? std::clamp<std::int64_t>(s.n / (8 * kernels.nr), 4, 16) : 4;
