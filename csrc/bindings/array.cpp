@@ -99,6 +99,10 @@ std::string shape_string(std::span<const std::int64_t> sizes) {
 
 std::string shape_string(const TensorView& view) { return shape_string(sizes_of(view)); }
 
+bool same_sizes(std::span<const std::int64_t> a, std::span<const std::int64_t> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
 const char* dtype_name(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -140,8 +144,8 @@ Input::Input(py::handle array, const char* op, const char* name, Layout layout,
     owner_ = imported(array, op, name, access);
     describe(owner_, found_);
   }
-  const bool accepted =
-      found_.known_dtype && std::ranges::find(dtypes, found_.view.dtype) != dtypes.end();
+  const bool accepted = found_.known_dtype &&
+                        std::find(dtypes.begin(), dtypes.end(), found_.view.dtype) != dtypes.end();
   if (!accepted) {
     std::string allowed;
     for (DType dtype : dtypes)
@@ -177,7 +181,7 @@ void require_same_dtype(const char* op, const char* a_name, const Input& a, cons
 void require_alike(const char* op, const char* a_name, const Input& a, const char* b_name,
                    const Input& b) {
   require_same_dtype(op, a_name, a, b_name, b);
-  if (std::ranges::equal(sizes_of(a.view()), sizes_of(b.view()))) return;
+  if (same_sizes(sizes_of(a.view()), sizes_of(b.view()))) return;
   raise_value_error(op, std::string("shapes differ: ") + a_name + " " + shape_string(a.view()) +
                             ", " + b_name + " " + shape_string(b.view()) +
                             "; need the same shape.");
@@ -221,7 +225,7 @@ void Output::adopt(py::handle out, const char* op, DType dtype, std::span<const 
     raise_type_error(op, "out has dtype " + std::string(py::str(target_.attr("dtype"))) +
                              "; need " + dtype_name(dtype) + ".");
   }
-  if (!std::ranges::equal(sizes_of(found_.view), sizes)) {
+  if (!same_sizes(sizes_of(found_.view), sizes)) {
     raise_value_error(op, "out has shape " + std::string(py::str(target_.attr("shape"))) +
                               "; need " + shape_string(sizes) + ".");
   }

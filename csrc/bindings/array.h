@@ -27,6 +27,7 @@ std::string shape_string(const TensorView& view);
 inline std::span<const std::int64_t> sizes_of(const TensorView& view) {
   return {view.sizes, static_cast<std::size_t>(view.ndim)};
 }
+bool same_sizes(std::span<const std::int64_t> a, std::span<const std::int64_t> b);
 const char* dtype_name(DType dtype);
 std::string type_name(py::handle object);  // "list", "cupy.ndarray"
 

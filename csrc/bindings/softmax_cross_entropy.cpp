@@ -85,7 +85,7 @@ class Arguments {
       require_same_dtype(op_, "logits", logits, "targets", targets);
     }
     const auto need = soft_ ? sizes_of(logits.view()) : positions();
-    if (!std::ranges::equal(sizes_of(targets.view()), need)) {
+    if (!same_sizes(sizes_of(targets.view()), need)) {
       raise_value_error(op_, "shapes do not fit: logits " + shape_string(logits.view()) +
                                  ", targets " + shape_string(targets.view()) + "; need " +
                                  (soft_ ? "soft targets " : "class indices ") + shape_string(need) +
@@ -147,12 +147,12 @@ py::object backward(py::handle grad_out, py::handle logits, py::handle targets, 
   const Arguments args(op, logits, targets, weight, ignore_index, label_smoothing, reduction);
   const Input grad(grad_out, op, "grad_out", Layout::contiguous);
   require_same_dtype(op, "grad_out", grad, "logits", args.logits);
-  if (!std::ranges::equal(sizes_of(grad.view()), args.loss_sizes())) {
+  if (!same_sizes(sizes_of(grad.view()), args.loss_sizes())) {
     raise_value_error(op, "grad_out has shape " + shape_string(grad.view()) +
                               "; need the loss's shape " + shape_string(args.loss_sizes()) + ".");
   }
   const Input saved(lse, op, "lse", Layout::contiguous, {DType::f64});
-  if (!std::ranges::equal(sizes_of(saved.view()), args.positions())) {
+  if (!same_sizes(sizes_of(saved.view()), args.positions())) {
     raise_value_error(op, "lse has shape " + shape_string(saved.view()) + "; need " +
                               shape_string(args.positions()) + ".");
   }

@@ -32,7 +32,6 @@ namespace kernelgrad {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kPage = 4096;
 constexpr int kClasses = 64 * 8;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 62;
 
@@ -49,18 +48,22 @@ std::size_t rounded_size(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-// Blocks of a huge page or more are mapped on huge pages: fewer page faults, fewer TLB misses.
+// Blocks of a huge page or more are mapped on huge pages: fewer page faults, fewer TLB misses. Their
+// rounded sizes are whole pages on every system (of 4 to 64 KiB).
 void* system_allocate(std::size_t bytes) {
-  if (bytes < kHugePage) return std::aligned_alloc(kAlignment, bytes);
-  const std::size_t length = (bytes + kPage - 1) / kPage * kPage, reserved = length + kHugePage;
+  if (bytes < kHugePage) {
+    void* ptr = nullptr;
+    return posix_memalign(&ptr, kAlignment, bytes) == 0 ? ptr : nullptr;
+  }
+  const std::size_t reserved = bytes + kHugePage;
   void* mapping = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
   if (mapping == MAP_FAILED) return nullptr;
   const auto start = reinterpret_cast<std::uintptr_t>(mapping);
   const std::uintptr_t aligned = (start + kHugePage - 1) / kHugePage * kHugePage;
   if (aligned > start) munmap(mapping, aligned - start);
-  munmap(reinterpret_cast<void*>(aligned + length), reserved - (aligned - start) - length);
+  munmap(reinterpret_cast<void*>(aligned + bytes), reserved - (aligned - start) - bytes);
 #if defined(MADV_HUGEPAGE)
-  madvise(reinterpret_cast<void*>(aligned), length / kHugePage * kHugePage, MADV_HUGEPAGE);
+  madvise(reinterpret_cast<void*>(aligned), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   return reinterpret_cast<void*>(aligned);
 }
@@ -69,7 +72,7 @@ void system_deallocate(void* ptr, std::size_t bytes) {
   if (bytes < kHugePage) {
     std::free(ptr);
   } else {
-    munmap(ptr, (bytes + kPage - 1) / kPage * kPage);
+    munmap(ptr, bytes);
   }
 }
 

@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__APPLE__)
+#include <sys/utsname.h>
+#endif
+
 namespace kernelgrad::cpu {
 namespace {
 
@@ -34,6 +38,21 @@ const KernelTable kTables[] = {KERNELGRAD_TABLE(neon)};
 #error "kernelgrad: supported architectures are x86-64 and aarch64"
 #endif
 
+#if defined(__x86_64__)
+// macOS before 12.2 (Darwin 21.3) could lose AVX-512's mask registers when it switched threads.
+bool keeps_mask_registers() {
+#if defined(__APPLE__)
+  utsname system;
+  if (uname(&system) != 0) return false;
+  char* end = nullptr;
+  const long darwin = std::strtol(system.release, &end, 10);
+  return darwin > 21 || (darwin == 21 && *end == '.' && std::strtol(end + 1, nullptr, 10) >= 3);
+#else
+  return true;
+#endif
+}
+#endif
+
 bool runs_here(const std::string& isa) {
 #if defined(__x86_64__)
   // libgcc and compiler-rt also ask the system (XGETBV) whether it saves the wide registers.
@@ -44,7 +63,8 @@ bool runs_here(const std::string& isa) {
   if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == "avx512") {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           keeps_mask_registers();
   }
 #endif
   return isa == "sse2" || isa == "neon";

@@ -100,7 +100,7 @@ void check_tails() {
                       view_of(grad.data(), {count}));
       CHECK(y[n] == T(-7) && grad[n] == T(-7));
       for (std::size_t i = 0; i < n; ++i) {
-        T value, slope;
+        T value = T(-7), slope = T(-7);
         cpu::unary(UnaryOp(op), view_of(x + i, {1}), 0.5, view_of(&value, {1}));
         cpu::unary_grad(UnaryOp(op), view_of(&g[i], {1}), view_of(x + i, {1}), 0.5,
                         view_of(&slope, {1}));
