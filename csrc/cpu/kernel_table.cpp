@@ -30,8 +30,13 @@ namespace {
 // clang-format on
 
 #if defined(__x86_64__)
-const KernelTable kTables[] = {KERNELGRAD_TABLE(sse2), KERNELGRAD_TABLE(avx2),
-                               KERNELGRAD_TABLE(avx512)};
+const KernelTable kTables[] = {
+    KERNELGRAD_TABLE(sse2),
+    KERNELGRAD_TABLE(avx2),
+#if !defined(KERNELGRAD_WITHOUT_AVX512)
+    KERNELGRAD_TABLE(avx512),
+#endif
+};
 #elif defined(__aarch64__)
 const KernelTable kTables[] = {KERNELGRAD_TABLE(neon)};
 #else
