@@ -6,8 +6,9 @@
 #pragma once
 
 #include <span>
-#include "common/activation.h"
 
+#include "common/activation.h"
+#include "common/binary_ops.h"
 #include "common/tensor_view.h"
 #include "common/unary_ops.h"
 #include "common/window.h"
@@ -54,6 +55,11 @@ namespace kernelgrad::KERNELGRAD_BACKEND {
 void unary(UnaryOp op, const TensorView& x, double parameter, const TensorView& out);
 void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, double parameter,
                 const TensorView& out);
+
+// --- arithmetic ---
+// out = a op b on the calling thread. Contiguous arrays of one size, or one of the operands without
+// axes: one number. False if a floating-point exception that NumPy warns of was raised.
+bool arithmetic(BinaryOp op, const TensorView& a, const TensorView& b, const TensorView& out);
 
 // --- softmax ---
 // Along one axis of contiguous arrays with at least one axis. softmax_grad takes the output y.

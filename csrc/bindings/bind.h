@@ -5,6 +5,7 @@
 
 namespace kernelgrad::bindings {
 
+void bind_arithmetic(pybind11::module_& m);
 void bind_conv2d(pybind11::module_& m);
 void bind_pool2d(pybind11::module_& m);
 void bind_elementwise(pybind11::module_& m);

@@ -22,6 +22,9 @@ class Builtin {
   // may be null. Returns null with an exception set; throws nothing.
   virtual PyObject* call(PyObject* const* arguments, Py_ssize_t positional, PyObject* names) = 0;
 
+ protected:
+  const char* name() const { return name_.c_str(); }
+
  private:
   friend py::object make_builtin(std::unique_ptr<Builtin> self, const py::object& function);
   std::string name_, doc_;

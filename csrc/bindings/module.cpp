@@ -18,6 +18,7 @@ PYBIND11_MODULE(_cpu, m) {
   kernelgrad::num_threads();
   kernelgrad::bindings::bind_runtime(m);
   kernelgrad::bindings::bind_dispatch(m);
+  kernelgrad::bindings::bind_arithmetic(m);
   kernelgrad::bindings::bind_elementwise(m);
   kernelgrad::bindings::bind_reduction(m);
   kernelgrad::bindings::bind_matmul(m);

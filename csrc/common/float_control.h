@@ -41,4 +41,25 @@ class ScopedFloatControl {
   Word saved_;
 };
 
+// Whether a computation of this thread since the last clear was invalid, divided by zero, overflowed
+// or underflowed: what NumPy warns of.
+#if defined(__x86_64__)
+constexpr std::uint32_t kFloatExceptions = 0x1D;
+inline bool float_exceptions() { return (_mm_getcsr() & kFloatExceptions) != 0; }
+inline void clear_float_exceptions() {
+  if (float_exceptions()) _mm_setcsr(_mm_getcsr() & ~kFloatExceptions);
+}
+#elif defined(__aarch64__)
+constexpr std::uint64_t kFloatExceptions = 0x0F;
+inline std::uint64_t float_status() {
+  std::uint64_t word;
+  asm volatile("mrs %0, fpsr" : "=r"(word));
+  return word;
+}
+inline bool float_exceptions() { return (float_status() & kFloatExceptions) != 0; }
+inline void clear_float_exceptions() {
+  asm volatile("msr fpsr, %0" : : "r"(float_status() & ~kFloatExceptions));
+}
+#endif
+
 }  // namespace kernelgrad

@@ -15,6 +15,7 @@ namespace {
 // clang-format off
 #define KERNELGRAD_TABLE(level) {   \
     #level,                         \
+    level::arithmetic_kernels,      \
     level::conv2d_kernels,          \
     level::conv2d_sparse_kernels,   \
     level::elementwise_kernels,     \

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/arithmetic_ukernel.h"
 #include "cpu/conv2d_sparse_ukernel.h"
 #include "cpu/conv2d_ukernel.h"
 #include "cpu/elementwise_ukernel.h"
@@ -20,6 +21,7 @@ namespace kernelgrad::cpu {
 
 struct KernelTable {
   const char* isa;  // "sse2", "avx2", "avx512", "neon"
+  const ArithmeticKernels& arithmetic;
   const Conv2dKernelSet& conv2d;
   const Conv2dSparseKernelSet& conv2d_sparse;
   const ElementwiseKernels& elementwise;

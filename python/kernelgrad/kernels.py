@@ -15,6 +15,10 @@ costs no Python layer; `help(kernels.matmul)` and the like show each contract.
 
 >>> kernels.empty((2, 3), np.dtype(np.float64)).shape
 (2, 3)
+>>> kernels.add(one, one), kernels.subtract(x, one)
+(array([2., 2.], dtype=float32), array([-1., -1.], dtype=float32))
+>>> kernels.multiply(one, one), kernels.divide(x, one)
+(array([1., 1.], dtype=float32), array([0., 0.], dtype=float32))
 >>> kernels.exp(x, out=np.empty_like(x)), kernels.exp_grad(one, one)
 (array([1., 1.], dtype=float32), array([1., 1.], dtype=float32))
 >>> kernels.log(one), kernels.log_grad(one, one)
@@ -99,6 +103,12 @@ else:
 
 # --- memory ---
 empty = _cpu.empty
+
+# --- arithmetic: NumPy's ufuncs, for arrays of every kind, with a short way for small ones ---
+add = _cpu.add
+subtract = _cpu.subtract
+multiply = _cpu.multiply
+divide = _cpu.divide
 
 # --- elementwise ---
 exp = _either(_cpu.exp)

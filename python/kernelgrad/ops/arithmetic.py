@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelgrad import kernels
 from kernelgrad.ops.pointwise import binary, large_unary, unary
 from kernelgrad.tape import OUTPUT, saves
 from kernelgrad.tensor import Tensor
@@ -138,10 +139,12 @@ square = unary(
     keeps_dtype=True,
     kernel=large_unary(np.square),
 )
-add = binary("add", np.add, _add_vjp)
-subtract = binary("subtract", np.subtract, _subtract_vjp)
-multiply = binary("multiply", np.multiply, _multiply_vjp, for_a="b", for_b="a", of_itself=square)
-divide = binary("divide", np.divide, _divide_vjp, for_a="b", for_b="ab", floating=True)
+add = binary("add", kernels.add, _add_vjp)
+subtract = binary("subtract", kernels.subtract, _subtract_vjp)
+multiply = binary(
+    "multiply", kernels.multiply, _multiply_vjp, for_a="b", for_b="a", of_itself=square
+)
+divide = binary("divide", kernels.divide, _divide_vjp, for_a="b", for_b="ab", floating=True)
 power = binary("pow", np.power, _pow_vjp, for_a="ab", for_b="ab")
 floor_divide = binary("floor_divide", _floored_quotient, _floor_divide_vjp)
 remainder = binary("remainder", np.remainder, _remainder_vjp, for_b="ab")
