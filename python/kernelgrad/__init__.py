@@ -1,24 +1,12 @@
 """A differentiable array library whose hot operations are hand-written C++ and CUDA kernels."""
 
+import importlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernelgrad import (
-    autograd,
-    creation,
-    cuda,
-    data,
-    fft,
-    kernels,
-    linalg,
-    namespace,
-    nn,
-    ops,
-    optim,
-    random,
-)
+from kernelgrad import autograd, creation, cuda, kernels, namespace, ops, random
 from kernelgrad._cpu import __version__
 from kernelgrad.autograd import (
     enable_grad,
@@ -43,7 +31,6 @@ from kernelgrad.namespace.inspection import *
 from kernelgrad.namespace.manipulation import *
 from kernelgrad.namespace.reductions import *
 from kernelgrad.random import manual_seed
-from kernelgrad.serialization import load, save
 from kernelgrad.tensor import Tensor
 
 __array_api_version__ = "2025.12"
@@ -86,14 +73,25 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from kernelgrad import data, fft, linalg, nn, optim
+    from kernelgrad.serialization import load, save
+
     bfloat16: np.dtype[Any]
 else:
+    # What not every program needs comes when it is asked for: it is a third of the import's time.
+    _MODULES = frozenset(("data", "fft", "linalg", "nn", "optim"))
+    _PLACES = {"load": "serialization", "save": "serialization", "bfloat16": "namespace.dtypes"}
 
     def __getattr__(name):
-        """bfloat16, which an optional package adds to NumPy."""
-        if name != "bfloat16":
+        """Modules at their first use, functions from theirs, bfloat16 where NumPy has it."""
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return namespace.dtypes.bfloat16
+        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
 
 
 __all__ += creation.__all__

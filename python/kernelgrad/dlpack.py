@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernelgrad import _cpu
 
 _UNSIGNED, _BFLOAT = 1, 4  # DLPack's codes; a bfloat16 goes through NumPy as the uint16 of its bits
-_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"  # NumPy 2.0 knows unversioned capsules
+_VERSIONS = not np.__version__.startswith("2.0.")  # NumPy 2.0 knows unversioned capsules only
 
 
 class _Held:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from builtins import bool as _bool
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,7 @@ def __getattr__(name: str) -> np.dtype[Any]:
     return dtype
 
 
-@dataclass(frozen=True)
-class FloatInfo:
+class FloatInfo(NamedTuple):
     """What finfo gives."""
 
     bits: int
@@ -51,8 +49,7 @@ class FloatInfo:
     dtype: np.dtype[Any]
 
 
-@dataclass(frozen=True)
-class IntegerInfo:
+class IntegerInfo(NamedTuple):
     """What iinfo gives."""
 
     bits: int
