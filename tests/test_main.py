@@ -1,5 +1,6 @@
 """python -m kernelgrad: what each word prints, and that wrong kernels are not timed."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -33,15 +34,19 @@ def test_bench_times_both_in_turn():
         lambda: calls.append("numpy") or np.float32(1),
         0.0,
     )
-    ours, theirs = benchmark.measure(case, 0.01)
-    assert 0 < ours < 1 and 0 < theirs < 1 and {"ours", "numpy"} == set(calls)
+    best = benchmark.measure(case, 0.01)
+    assert list(best) == ["kernelgrad", "NumPy"] and {"ours", "numpy"} == set(calls)
+    assert all(0 < seconds < 1 for seconds in best.values())
 
 
-def test_bench_refuses_to_time_a_wrong_kernel():
-    case = benchmark.Case("sum", lambda: np.float32(np.nan), lambda: np.float32(1), 0.5)
+@pytest.mark.parametrize("rival", ["NumPy", "PyTorch"])
+def test_bench_refuses_to_time_a_wrong_kernel(rival):
+    one, nan = (functools.partial(np.float32, value) for value in (1, np.nan))
+    theirs = {"NumPy": (nan, None), "PyTorch": (one, nan)}[rival]
+    case = benchmark.Case("sum", one, theirs[0], 0.5, torch=theirs[1])
     with pytest.raises(RuntimeError) as caught:
         benchmark.measure(case, 0.01)
-    assert str(caught.value) == "sum: kernelgrad and NumPy differ by nan."
+    assert str(caught.value) == f"sum: kernelgrad and {rival} differ by nan."
 
 
 def test_demo_prints_the_accuracy(capsys, monkeypatch):

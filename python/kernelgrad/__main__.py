@@ -1,4 +1,5 @@
-"""python -m kernelgrad [info | bench | demo]: the build, kernels beside NumPy, a training run."""
+"""python -m kernelgrad [info | bench | demo]: the build, kernels beside their rivals, a training
+run."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "what",
         nargs="?",
         choices=["info", "bench", "demo"],
-        help="info: what was built and is in use; bench: kernels timed beside NumPy; "
-        "demo: trains a small network on the bundled digits",
+        help="info: what was built and is in use; bench: kernels timed beside NumPy "
+        "and, where it is installed, PyTorch; demo: trains a small network on the bundled digits",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the training run (default 0)")
     parser.add_argument("--quick", action="store_true", help="train for a few epochs only")

@@ -1,10 +1,15 @@
-"""A table of kernels beside NumPy, for a first look on a new machine: verified, then timed in turn.
+"""A table of kernels beside NumPy and, where it is installed, PyTorch, for a first look on a new
+machine: verified, then timed in turn, each with all threads that it takes by itself.
 
 The benchmarks for record, with more rivals and shapes, are in the repository's bench/.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +28,36 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work, ours and NumPy's, with the largest difference that rounding explains."""
+    """One piece of work, ours and each rival's, with the largest difference that rounding explains.
+
+    The results are arrays. A rival that is None is not installed.
+    """
 
     name: str
     ours: Callable[[], Any]
     numpy: Callable[[], Any]
     tolerance: Array | float
     gflop: float = 0.0
+    torch: Callable[[], Any] | None = None
+
+    @property
+    def rivals(self) -> dict[str, Callable[[], Any]]:
+        given = {"NumPy": self.numpy, "PyTorch": self.torch}
+        return {name: work for name, work in given.items() if work is not None}
 
     def verify(self) -> None:
-        difference = np.abs(np.asarray(self.ours()) - np.asarray(self.numpy()))
-        if not np.all(difference <= self.tolerance):
-            raise RuntimeError(f"{self.name}: kernelgrad and NumPy differ by {difference.max()}.")
+        expected = np.asarray(self.ours())
+        for name, work in self.rivals.items():
+            difference = np.abs(expected - np.asarray(work()))
+            if not np.all(difference <= self.tolerance):
+                found = f"kernelgrad and {name} differ by {difference.max()}"
+                raise RuntimeError(f"{self.name}: {found}.")
+
+
+def _torch() -> Any:
+    """The module, or None where it is not installed."""
+    found = importlib.util.find_spec("torch") is not None
+    return importlib.import_module("torch") if found else None
 
 
 def _roundings(count: int, magnitude: Any) -> Any:
@@ -42,14 +65,18 @@ def _roundings(count: int, magnitude: Any) -> Any:
     return 2 * count * float(np.finfo(np.float32).eps) * np.asarray(magnitude)
 
 
-def _matmul_case(rng: np.random.Generator, n: int) -> Case:
-    a, b = rng.standard_normal((2, n, n), dtype=np.float32)
+def _matmul_case(rng: np.random.Generator, m: int, n: int, k: int) -> Case:
+    a = rng.standard_normal((m, k), dtype=np.float32)
+    b = rng.standard_normal((k, n), dtype=np.float32)
+    torch = _torch()
+    ta, tb = map(torch.from_numpy, (a, b)) if torch else (a, b)
     return Case(
-        f"matmul {n}x{n}",
+        f"matmul {m}x{k} by {k}x{n}",
         lambda: kernels.matmul(a, b),
         lambda: a @ b,
-        _roundings(n, np.abs(a) @ np.abs(b)),
-        2e-9 * n**3,
+        _roundings(k, np.abs(a) @ np.abs(b)),
+        2e-9 * m * n * k,
+        (lambda: ta @ tb) if torch else None,
     )
 
 
@@ -66,12 +93,15 @@ def _im2col_conv2d(x: Array, w: Array) -> Array:
 def _conv2d_case(rng: np.random.Generator) -> Case:
     x = rng.standard_normal((16, 64, 28, 28), dtype=np.float32)
     w = rng.standard_normal((64, 64, 3, 3), dtype=np.float32)
+    torch = _torch()
+    tx, tw = map(torch.from_numpy, (x, w)) if torch else (x, w)
     return Case(
         "conv2d 3x3, 64 to 64 channels, 16x28x28",
         lambda: kernels.conv2d(x, w, padding=1),
         lambda: _im2col_conv2d(x, w),
         _roundings(64 * 9, _im2col_conv2d(np.abs(x), np.abs(w))),
         2e-9 * x.size * 64 * 9,
+        (lambda: torch.nn.functional.conv2d(tx, tw, padding=1)) if torch else None,
     )
 
 
@@ -95,6 +125,15 @@ def _cross_entropy_case(rng: np.random.Generator) -> Case:
         loss, grad = kernels.softmax_cross_entropy_with_grad(logits, labels)
         return np.append(grad.ravel(), loss)
 
+    def theirs() -> Array:
+        loss = torch.nn.functional.cross_entropy(their_logits, their_labels)
+        (grad,) = torch.autograd.grad(loss, [their_logits])
+        return np.append(grad.numpy().ravel(), loss.item())
+
+    torch = _torch()
+    if torch:
+        their_logits = torch.from_numpy(logits).requires_grad_()
+        their_labels = torch.from_numpy(labels)
     # Sums of 1000 terms below 1 in each gradient, of 2048 losses below 20 in the loss.
     magnitude = np.append(np.full(logits.size, 1 / len(labels)), 20.0)
     return Case(
@@ -102,11 +141,14 @@ def _cross_entropy_case(rng: np.random.Generator) -> Case:
         ours,
         lambda: _numpy_cross_entropy_grad(logits, labels),
         _roundings(2048, magnitude),
+        torch=theirs if torch else None,
     )
 
 
 def _elementwise_cases(rng: np.random.Generator) -> list[Case]:
     x = rng.standard_normal(1 << 20, dtype=np.float32)
+    torch = _torch()
+    tx = torch.from_numpy(x) if torch else None
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
         ("relu", lambda: kernels.relu(x), lambda: np.maximum(x, 0)),
         ("exp", lambda: kernels.exp(x), lambda: np.exp(x)),
@@ -119,6 +161,7 @@ def _elementwise_cases(rng: np.random.Generator) -> list[Case]:
             ours,
             theirs,
             _roundings(4, np.exp(np.abs(x))),
+            torch=functools.partial(getattr(torch, name), tx) if torch else None,
         )
         for name, ours, theirs in pairs
     ]
@@ -127,7 +170,8 @@ def _elementwise_cases(rng: np.random.Generator) -> list[Case]:
 def cases() -> list[Case]:
     rng = np.random.default_rng(0)
     return [
-        *(_matmul_case(rng, n) for n in (64, 256, 512, 1024)),
+        *(_matmul_case(rng, n, n, n) for n in (64, 256, 1024)),
+        _matmul_case(rng, 128, 10, 784),
         _conv2d_case(rng),
         _cross_entropy_case(rng),
         *_elementwise_cases(rng),
@@ -154,29 +198,37 @@ def _best_of_turn(work: Callable[[], Any], calls: int, seconds: float) -> float:
     return best
 
 
-def measure(case: Case, budget: float) -> tuple[float, float]:
-    """Best seconds per call, ours and NumPy's, which take turns. Short calls are timed in groups,
-    since one reading of the clock costs as much as they do."""
+def measure(case: Case, budget: float) -> dict[str, float]:
+    """Best seconds per call, ours and the rivals', which take turns. Short calls are timed in
+    groups, since one reading of the clock costs as much as they do."""
     case.verify()
-    calls = max(1, int(0.001 / max(_seconds(case.ours, 1), _seconds(case.numpy, 1))))
-    best = [float("inf"), float("inf")]
+    works = {"kernelgrad": case.ours, **case.rivals}
+    calls = max(1, int(0.001 / max(_seconds(work, 1) for work in works.values())))
+    best = dict.fromkeys(works, float("inf"))
     end = time.perf_counter() + budget
     while True:
-        for i, work in enumerate((case.ours, case.numpy)):
-            best[i] = min(best[i], _best_of_turn(work, calls, min(_TURN, budget)))
+        for name, work in works.items():
+            best[name] = min(best[name], _best_of_turn(work, calls, min(_TURN, budget)))
         if time.perf_counter() >= end:
-            return best[0], best[1]
+            return best
 
 
 def main(seconds_per_case: float = 1.0) -> None:
     """Print the table."""
-    print(f"{'':<46}{'kernelgrad':>12}{'NumPy':>12}{'ratio':>8}{'GFLOP/s':>10}")
+    rivals = ["NumPy", *(["PyTorch"] if _torch() else [])]
+    print(f"{'':<46}{'kernelgrad':>12}", *(f"{name:>10}" for name in rivals), f"{'GFLOP/s':>10}")
+    ratios: dict[str, list[float]] = {name: [] for name in rivals}
     for case in cases():
-        ours, theirs = measure(case, seconds_per_case)
+        best = measure(case, seconds_per_case)
+        ours = best["kernelgrad"]
+        for name in rivals:
+            ratios[name].append(best[name] / ours)
+        columns = (f"{ratios[name][-1]:>10.2f}" for name in rivals)
         rate = f"{case.gflop / ours:10.0f}" if case.gflop else ""
-        times = f"{_duration(ours):>12}{_duration(theirs):>12}"
-        print(f"{case.name:<46}{times}{theirs / ours:>8.2f}{rate}")
-    print("Best times; ratio is NumPy's time over kernelgrad's.")
+        print(f"{case.name:<46}{_duration(ours):>12}", *columns, rate)
+    means = (f"{statistics.geometric_mean(values):>10.2f}" for values in ratios.values())
+    print(f"{'geometric mean':<58}", *means)
+    print("Best time of kernelgrad, and the others' best times over it.")
 
 
 def _duration(seconds: float) -> str:
