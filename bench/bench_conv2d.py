@@ -54,7 +54,9 @@ def kernel_cases(
             return [(exact, product_tolerance(magnitude, depth, x.dtype))]
 
         name = f"{part} {batch}x{cin}x{size} -> {cout} k{kernel}"
-        yield Case(name, runs, reference, flops=2.0 * g.size * cin * kernel * kernel)
+        flops = 2.0 * g.size * cin * kernel * kernel
+        moved = float(x.nbytes + w.nbytes + g.nbytes)
+        yield Case(name, runs, reference, flops=flops, bytes=moved)
 
 
 def cases() -> Iterator[Case]:

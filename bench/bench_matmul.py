@@ -2,14 +2,14 @@
 
     python bench/bench_matmul.py [--threads N] [--only PATTERN] [--json FILE]
 
-Square and skinny products in both dtypes, the four transpose cases, strided operands, batches of
-small matrices, matrix times vector.
+In both dtypes: square products, few rows or columns, long sums and tall operands, batches of small
+matrices, the four transpose cases and other strides, matrix times vector.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from harness import Case, main, optional
 from kernelgrad import kernels
 from tolerances import product_tolerance
-from workloads import SKINNY, Array, matmul_case, normal
+from workloads import SKINNY, Array, matmul_case, normal, of_dtype
 
 
 def views_case(name: str, a: Array, b: Array) -> Case:
@@ -37,27 +37,40 @@ def views_case(name: str, a: Array, b: Array) -> Case:
 
     columns = b.shape[-1] if b.ndim > 1 else 1
     rows = a.size // a.shape[-1]
-    return Case(name, runs, reference, flops=2.0 * rows * a.shape[-1] * columns, dtype=a.dtype)
+    flops = 2.0 * rows * a.shape[-1] * columns
+    moved = float(a.nbytes + b.nbytes + rows * columns * a.itemsize)
+    return Case(of_dtype(name, a.dtype), runs, reference, flops=flops, bytes=moved, dtype=a.dtype)
 
 
-def cases() -> Iterator[Case]:
-    for dtype in (np.float32, np.float64):
-        for n in (16, 32, 64, 128, 256, 512, 1024):
-            case = matmul_case(n, n, n, dtype)
-            yield replace(case, name=f"{case.name} {np.dtype(dtype)}")
-    for m, n, k in (*SKINNY, (2048, 8, 2048), (8, 2048, 2048)):
-        yield matmul_case(m, n, k)
-    a, b = normal(512, 512, seed=1), normal(512, 512, seed=2)
+SQUARE = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+FEW = (1, 2, 4, 8, 16, 32, 64)  # rows or columns
+TALL = ((8192, 64, 64), (4096, 256, 256), (2048, 512, 64), (512, 512, 8192))  # m, n, k
+BATCHED = ((512, 4), (512, 8), (512, 16), (256, 32), (64, 64))  # matrices, their size
+
+
+def cases(dtype: Any = np.float32) -> Iterator[Case]:
+    for n in SQUARE:
+        yield matmul_case(n, n, n, dtype)
+    for few in FEW:
+        yield matmul_case(few, 1024, 1024, dtype)
+        yield matmul_case(1024, few, 1024, dtype)
+    for m, n, k in (*SKINNY, *TALL):
+        yield matmul_case(m, n, k, dtype)
+    for count, n in BATCHED:
+        a, b = normal(count, n, n, seed=1), normal(count, n, n, seed=2)
+        yield views_case(f"batch of {count} {n}x{n}", a.astype(dtype), b.astype(dtype))
+    a, b = (normal(512, 512, seed=seed).astype(dtype) for seed in (1, 2))
+    wide = normal(512, 1024, seed=3).astype(dtype)
     yield views_case("512: transposed A", a.T, b)
     yield views_case("512: transposed B", a, b.T)
     yield views_case("512: both transposed", a.T, b.T)
-    wide = normal(512, 1024, seed=3)
     yield views_case("512: every other column", wide[:, ::2], b)
     yield views_case("512: rows backwards", a[::-1], b)
-    yield views_case("matrix-vector 2048", normal(2048, 2048, seed=1), normal(2048, seed=2))
-    for n in (4, 8, 32):
-        yield views_case(f"batch of 512 {n}x{n}", normal(512, n, n, seed=1), normal(512, n, n))
+    yield views_case("64: both transposed", a[:64, :64].T, b[:64, :64].T)
+    tall = normal(32, 4096, seed=4).astype(dtype)
+    yield views_case("4096 rows transposed, 32 columns", tall.T, a[:32, :32])
+    yield views_case("matrix-vector 2048", normal(2048, 2048).astype(dtype), tall[0, :2048])
 
 
 if __name__ == "__main__":
-    main(cases, __doc__)
+    main(lambda: itertools.chain(cases(np.float32), cases(np.float64)), __doc__)

@@ -1,51 +1,53 @@
 """kernelgrad, NumPy and, where installed, PyTorch and JAX, interleaved in one process.
 
-    python bench/compare.py [--threads N] [--rounds N] [--only PATTERN] [--json FILE]
+    python bench/compare.py [--quick] [--threads N] [--rounds N] [--only PATTERN] [--json FILE]
 
 A ratio is the rival's time over kernelgrad's: above 1, kernelgrad is faster. Of each ratio the
-median round and, in parentheses, the slowest round are shown. Shares of the peak relate to the rate
-of FMAs between registers, or of copying memory, measured in the same process; where the data fit
-a cache, a share of the copy rate can exceed 100 %.
+median round and, in parentheses, the slowest round are shown; with several threads also the time of
+kernelgrad's own single thread. Shares of the peak relate to the rate of FMAs between registers, or
+of copying memory, measured in the same process; where the data fit a cache, a share of the copy
+rate can exceed 100 %. The means at the end are of the ratios to the better of NumPy and PyTorch.
+--quick takes about five minutes. Where KERNELGRAD_ISA forces a level below the machine's highest,
+the rivals are held to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import re
 
-import training
-import workloads
-from harness import Case, arguments, prepare, run
-from report import Report
-
-SQUARE = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+from families import FAMILIES, Family, Row, means, shortfalls
+from harness import arguments, prepare, run
+from report import Report, summary
 
 
-def matmul_cases() -> Iterator[Case]:
-    for n in SQUARE:
-        yield workloads.matmul_case(n, n, n)
-    for m, n, k in workloads.SKINNY:
-        yield workloads.matmul_case(m, n, k)
-
-
-def conv2d_cases() -> Iterator[Case]:
-    for shape in workloads.CONVOLUTIONS:
-        yield workloads.conv2d_case(*shape)
-
-
-def other_cases() -> Iterator[Case]:
-    yield workloads.cross_entropy_case(4096, 1000)
-    yield from training.cases()
-    yield from workloads.small_cases()
+def measured(report: Report, options: argparse.Namespace) -> dict[Family, list[Row]]:
+    """The rows of every family of which something was selected."""
+    found = {}
+    for family in FAMILIES:
+        cases = family.cases()
+        if options.quick:
+            cases = (case for case in cases if re.search(family.quick, case.name))
+        if rows := run(cases, options, report):
+            found[family] = rows
+    return found
 
 
 def main() -> None:
     options = arguments(__doc__)
     prepare(options)
     report = Report(options.threads)
-    report.geometric_means("matmul", run(matmul_cases(), options, report))
-    report.geometric_means("conv2d forward and backward", run(conv2d_cases(), options, report))
-    run(other_cases(), options, report)
+    families = measured(report, options)
     report.finish(options.json)
+    print("\ngeometric means of the ratios to the better rival, and what was aimed at:")
+    for family, rows in families.items():
+        for name, lines, ratios, aim in means(family, rows):
+            aimed = "" if aim is None else f", aim {aim:.2f}"
+            print(f"  {name} ({lines}): {summary(ratios)}{aimed}")
+    print("\nshort of what is aimed at:")
+    for family, rows in families.items():
+        for line in shortfalls(family, rows, report.peaks["copy_gbytes"]):
+            print(f"  {line}")
 
 
 if __name__ == "__main__":

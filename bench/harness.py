@@ -39,12 +39,17 @@ from typing import Any
 
 import numpy as np
 
+import levels
 from report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 OURS = "kernelgrad"
+ONE_THREAD = "1 thread"  # kernelgrad beside itself
 SAMPLE_SECONDS = 0.002  # calls shorter than this are timed in groups that last as long
+WARM_UP_SECONDS = 0.05
+# The threads of a BLAS spin for a tenth of a second after a call, on cores that the next one needs.
+REST_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -120,32 +125,45 @@ def verify(case: Case) -> None:
                 raise AssertionError(f"{case.name}: {rival}: {error}") from None
 
 
-def measure(case: Case, rounds: int, budget: float) -> dict[str, Timing]:
-    """Times all rivals sample by sample in turn, `rounds` times `budget` seconds each."""
+def measure(case: Case, options: argparse.Namespace) -> dict[str, Timing]:
+    """Times all rivals in turn, `rounds` times `budget` seconds each.
+
+    With one thread they take turns sample by sample; with several, round by round, after a rest.
+    """
     groups = {rival: _calls_per_sample(run) for rival, run in case.runs.items()}
     fastest: dict[str, list[float]] = {rival: [] for rival in case.runs}
     medians: dict[str, list[float]] = {rival: [] for rival in case.runs}
     order = list(case.runs)
-    for _ in range(rounds):
-        samples: dict[str, list[float]] = {rival: [] for rival in order}
-        end = time.perf_counter() + budget * len(order)
-        while time.perf_counter() < end or len(samples[order[-1]]) < 3:
-            for rival in order:
-                samples[rival].append(_sample(case.runs[rival], groups[rival]))
-        for rival, seconds in samples.items():
-            fastest[rival].append(min(seconds))
-            medians[rival].append(statistics.median(seconds))
+    for _ in range(options.rounds):
+        turns = [order] if options.threads == 1 else [[rival] for rival in order]
+        for turn in turns:
+            if options.threads > 1:
+                time.sleep(REST_SECONDS)
+            for rival, seconds in _samples(case, groups, turn, options).items():
+                fastest[rival].append(min(seconds))
+                medians[rival].append(statistics.median(seconds))
         order = order[1:] + order[:1]  # nobody always runs after the same neighbour
     return {rival: Timing(fastest[rival], medians[rival]) for rival in case.runs}
 
 
+def _samples(
+    case: Case, groups: dict[str, int], rivals: Sequence[str], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Of each rival as many samples as the budget allows, at least options.samples, by turns."""
+    samples: dict[str, list[float]] = {rival: [] for rival in rivals}
+    end = time.perf_counter() + options.budget * len(rivals)
+    while time.perf_counter() < end or len(samples[rivals[-1]]) < options.samples:
+        for rival in rivals:
+            samples[rival].append(_sample(case.runs[rival], groups[rival]))
+    return samples
+
+
 def _calls_per_sample(run: Callable[[], Any]) -> int:
-    """Also the warm-up: at least three calls and a twentieth of a second."""
-    calls, start = 0, time.perf_counter()
-    while calls < 3 or time.perf_counter() - start < 0.05:
-        run()
-        calls += 1
-    once = min(_sample(run, 1) for _ in range(3))
+    """Also the warm-up, behind the call that was verified."""
+    once, calls, start = _sample(run, 1), 1, time.perf_counter()
+    while time.perf_counter() - start < WARM_UP_SECONDS:
+        once = min(once, _sample(run, calls))
+        calls = min(2 * calls, max(1, int(SAMPLE_SECONDS / once)))
     return max(1, int(SAMPLE_SECONDS / once))
 
 
@@ -160,6 +178,20 @@ def ratios(timings: dict[str, Timing], rival: str) -> list[float]:
     """Rival's time over ours, round by round: above 1 we are faster."""
     pairs = zip(timings[rival].fastest, timings[OURS].fastest, strict=True)
     return [theirs / ours for theirs, ours in pairs]
+
+
+def on_one_thread(run: Callable[[], Any], threads: int) -> Callable[[], Any]:
+    """The call on one of kernelgrad's threads, the others back afterwards."""
+    from kernelgrad import _cpu
+
+    def alone() -> Any:
+        _cpu.set_num_threads(1)
+        try:
+            return run()
+        finally:
+            _cpu.set_num_threads(threads)
+
+    return alone
 
 
 _rivals: set[str] | None = None  # None: all that are installed
@@ -185,14 +217,22 @@ def arguments(description: str | None = None) -> argparse.Namespace:
         "--rivals", help="comma-separated: numpy, torch, jax (all that are installed)"
     )
     parser.add_argument("--json", type=Path, help="write machine, peaks and timings to this file")
-    return parser.parse_args()
+    parser.add_argument(
+        "--quick", action="store_true", help="the whole table in minutes: short turns, few of them"
+    )
+    options = parser.parse_args()
+    options.samples = 3
+    if options.quick:
+        options.rounds, options.budget, options.samples = 3, 0.02, 1
+    return options
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Gives all rivals one thread count; re-executes Python where the environment must change.
+    """Gives all rivals one thread count and, where ours is forced to a lower one, our instruction
+    set; re-executes Python where the environment must change.
 
     BLAS and OpenMP read their variables once, when they are loaded; a forced OpenBLAS kernel
-    (OPENBLAS_CORETYPE) would make NumPy a weaker rival than it is.
+    (OPENBLAS_CORETYPE) would otherwise make NumPy a weaker rival than it is.
     """
     if options.rivals is not None:
         only_rivals(options.rivals.split(","))
@@ -205,7 +245,10 @@ def prepare(options: argparse.Namespace) -> None:
     ):
         environment[name] = str(options.threads)
     # XLA takes no thread count: one thread, or as many as the affinity allows.
-    environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={str(options.threads > 1).lower()}"
+    several = f"--xla_cpu_multi_thread_eigen={str(options.threads > 1).lower()}"
+    limited = levels.limits()
+    environment.update(limited)
+    environment["XLA_FLAGS"] = " ".join(filter(None, (several, limited.get("XLA_FLAGS"))))
     environment["JAX_PLATFORMS"] = "cpu"
     if environment != dict(os.environ):
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
@@ -237,8 +280,10 @@ def run(cases: Iterable[Case], options: argparse.Namespace, report: Report) -> l
         if not re.search(options.only, case.name):
             continue
         verify(case)
+        if options.threads > 1:
+            case.runs[ONE_THREAD] = on_one_thread(case.runs[OURS], options.threads)
         with _no_collection():
-            timings = measure(case, options.rounds, options.budget)
+            timings = measure(case, options)
         versus = {rival: ratios(timings, rival) for rival in timings if rival != OURS}
         rows.append(report.add(case, timings, versus))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import levels
 from kernelgrad import _cpu
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,7 @@ def describe(threads: int) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "isa": _cpu.isa(),
         "threads": threads,
+        "rivals_held_by": levels.limits(),
         "cpus_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": platform.platform(),
         "compiler": _cpu.compiler,
@@ -101,10 +104,16 @@ def fma_gflops(dtype: Any, repeats: int) -> float:
     return best / 1e9
 
 
+@functools.cache
+def _copied_arrays() -> tuple[Any, Any]:
+    """Kept, since touching new pages costs more than the copy."""
+    size = 1 << 25  # 32 Mi float32 in all, 128 MiB: past any last-level cache that one user gets
+    return np.ones(size, np.float32), np.ones(size, np.float32)
+
+
 def copy_gbytes(threads: int, repeats: int) -> float:
     """The best rate of copying memory that no cache holds, read and written bytes both counted."""
-    size = 1 << 25  # 32 Mi float32 in all, 128 MiB: past any last-level cache that one user gets
-    source, target = np.ones(size, np.float32), np.empty(size, np.float32)
+    source, target = _copied_arrays()
     pieces = list(
         zip(np.array_split(source, threads), np.array_split(target, threads), strict=True)
     )

@@ -29,6 +29,8 @@ class Report:
         about = self.machine
         print(f"{about['cpu']}, {about['isa']}, {threads} thread(s), {about['system']}")
         print(f"commit {about['commit']}, {about['versions']}, NumPy's BLAS {about['numpy_blas']}")
+        for name, value in about["rivals_held_by"].items():
+            print(f"rivals held to {about['isa']}: {name}={value}")
         print(
             f"{'case':38s} {'best':>10s} {'median':>10s} {'spread':>6s} {'rate':>13s} {'peak':>5s}"
             "  times the speed of each rival: median round (slowest round)",
@@ -79,14 +81,6 @@ class Report:
         if row["bytes"]:
             return row["bytes"] / seconds / 1e9, "GB/s", self.peaks["copy_gbytes"]
         return 0.0, "", 1.0
-
-    def geometric_means(self, label: str, rows: Sequence[Row]) -> None:
-        """Prints the geometric mean, round by round, of each rival that took part in all rows."""
-        rivals = set.intersection(*(set(row["ratios"]) for row in rows)) if rows else set()
-        for rival in sorted(rivals):
-            rounds = zip(*(row["ratios"][rival] for row in rows), strict=True)
-            means = [statistics.geometric_mean(values) for values in rounds]
-            print(f"{label}, geometric mean of the ratios: {rival} {summary(means)}", flush=True)
 
     def finish(self, path: Path | None) -> None:
         """Prints the peaks, and writes the JSON file if a path is given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,14 @@ def matmul_case(m: int, n: int, k: int, dtype: Any = np.float32) -> Case:
         return [(wide_a @ wide_b, bound)]
 
     name = f"matmul {m}" if m == n == k else f"matmul {m}x{n}x{k}"
-    return Case(name, runs, reference, flops=2.0 * m * n * k, dtype=dtype)
+    moved = float((m * k + k * n + m * n) * a.itemsize)
+    flops = 2.0 * m * n * k
+    return Case(of_dtype(name, dtype), runs, reference, flops=flops, bytes=moved, dtype=dtype)
+
+
+def of_dtype(name: str, dtype: Any) -> str:
+    """The name of a case; float32 goes without saying."""
+    return name if np.dtype(dtype) == np.float32 else f"{name} {np.dtype(dtype)}"
 
 
 def conv2d_case(batch: int, cin: int, size: int, cout: int, kernel: int, padding: int) -> Case:
@@ -85,7 +93,9 @@ def conv2d_case(batch: int, cin: int, size: int, cout: int, kernel: int, padding
     taps = kernel * kernel
     flops = 3 * 2.0 * batch * cout * out_size**2 * cin * taps
     name = f"conv2d {batch}x{cin}x{size}x{size} -> {cout}, k{kernel} p{padding}"
-    return Case(name, runs, lambda: _conv2d_reference(x, w, b, g, padding), flops=flops)
+    moved = 2.0 * (x.nbytes + w.nbytes + g.nbytes)  # each, and its gradient
+    reference = functools.partial(_conv2d_reference, x, w, b, g, padding)
+    return Case(name, runs, reference, flops=flops, bytes=moved)
 
 
 def _jax_conv2d(jax: Any, x: Array, w: Array, b: Array, g: Array, padding: int) -> Any:
