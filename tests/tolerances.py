@@ -8,6 +8,9 @@ and the bounds below have room for both.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -91,6 +94,45 @@ def ulp_tolerance(expected: ArrayLike, ulps: float, dtype: DTypeLike) -> Float64
     # np.spacing of the largest number is its distance to infinity, which is not finite.
     below_largest = np.minimum(rounded, np.nextafter(info.max, info.dtype.type(0)))
     return ulps * np.spacing(below_largest).astype(np.float64)
+
+
+def stable_tolerances(
+    call: Callable[..., Sequence[NDArray[Any]]], operands: Sequence[ArrayLike]
+) -> list[Float64s]:
+    """Bounds between two backward stable computations of call(*operands), one for each result, in
+    units of eps: 2 n (|f| + c), where n numbers go into the call.
+
+    Such a computation gives what exact arithmetic gives for operands that are changed by at most
+    n eps of their largest number, and rounds that. c is how far the result moves with the operands
+    so: the sum over their numbers of its slopes beside the number (the larger of both sides, so
+    that a jump at the number itself does not count), in float64, times the largest number.
+    """
+    wide = [np.array(v, np.float64) for v in operands]
+
+    def values() -> Sequence[NDArray[Any]]:
+        return call(*(operand.copy() for operand in wide))  # what it gives may be a view
+
+    results = values()
+    moved = [np.zeros(np.shape(f)) for f in results]
+    step = 2.0**-20
+    for operand in wide:
+        largest = np.abs(operand).max(initial=0.0)
+        for i in np.ndindex(operand.shape):
+            kept = operand[i]
+            slopes = []
+            for side in (step, -step):
+                operand[i] = kept + side * largest
+                far = values()
+                operand[i] = kept + side * largest / 2
+                near = values()
+                slopes.append([2 * np.abs(f - g) / step for f, g in zip(far, near, strict=True)])
+            operand[i] = kept
+            moved = [c + np.maximum(*both) for c, *both in zip(moved, *slopes, strict=True)]
+    n = sum(operand.size for operand in wide)
+    return [
+        2 * n * np.nan_to_num(np.abs(f) + c, nan=0.0, posinf=0.0)
+        for f, c in zip(results, moved, strict=True)
+    ]
 
 
 def assert_within(actual: ArrayLike, expected: ArrayLike, tolerance: ArrayLike) -> None:
