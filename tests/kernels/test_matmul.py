@@ -88,10 +88,10 @@ def test_matmul_vectors(backend, data, k, size, layout, dtype):
     check(vector, vector)
 
 
-# m x n x k of every path: few rows or columns, by dot products and (B larger than the caches near a
-# core) by rows; few steps of the sum, with B in place or packed; read in place, packed strip by strip,
-# blocked with A in place or packed, more than one pass over k; and the last rows, columns and panels
-# short.
+# m x n x k of every path: few rows or columns, by dot products and (B larger than the caches near
+# a core) by rows; few steps of the sum, with B in place or packed; read in place, packed strip by
+# strip, blocked with A in place or packed, more than one pass over k; and the last rows, columns
+# and panels short.
 PATHS = [
     (1, 513, 700),
     (513, 1, 700),
