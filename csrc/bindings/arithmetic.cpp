@@ -67,13 +67,14 @@ class Arithmetic final : public Builtin {
   PyObject* shortly(PyObject* first, PyObject* second) const {
     TensorView a, b;
     if (!elements_of(first, a) || !elements_of(second, b) || a.dtype != b.dtype) return nullptr;
-    const bool one_shape = std::ranges::equal(shape_of(first), shape_of(second));
+    const std::span<const Py_intptr_t> x = shape_of(first), y = shape_of(second);
+    const bool one_shape = std::equal(x.begin(), x.end(), y.begin(), y.end());
     if (!one_shape && a.ndim > 0 && b.ndim > 0) return nullptr;
-    const std::span<const Py_intptr_t> shape = shape_of(a.ndim > 0 ? first : second);
+    const std::span<const Py_intptr_t> shape = a.ndim > 0 ? x : y;
     TensorView out = a.ndim > 0 ? a : b;
     const std::size_t bytes = static_cast<std::size_t>(out.size() * item_size(out.dtype));
     std::int64_t sizes[kMaxDims];
-    std::ranges::copy(shape, sizes);
+    std::copy(shape.begin(), shape.end(), sizes);
     py::object result = new_array(out.dtype, {sizes, shape.size()}, bytes, name());
     out.ptr = py::detail::array_proxy(result.ptr())->data;
     const ScopedFloatControl float_control;
