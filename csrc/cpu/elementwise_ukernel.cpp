@@ -7,7 +7,7 @@
 // Source     -
 #include "cpu/elementwise_ukernel.h"
 
-#include "cpu/simd.h"
+#include "cpu/map_vectors.h"
 #include "math/activations.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
@@ -16,26 +16,17 @@ namespace {
 template <class Function, class T>
 void unary(std::int64_t n, const T* x, T parameter, T* out) {
   const Vec<T> p = broadcast(parameter);
-  std::int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) {
-    store<T>(out + i, Function::template value<T>(load(x + i), p));
-  }
-  if (i < n) {
-    store_partial<T>(out + i, Function::template value<T>(load_partial(x + i, n - i), p), n - i);
-  }
+  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+    return Function::template value<T>(read(x + i), p);
+  });
 }
 
 template <class Function, class T>
 void unary_grad(std::int64_t n, const T* grad_out, const T* saved, T parameter, T* out) {
   const Vec<T> p = broadcast(parameter);
-  std::int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) {
-    store<T>(out + i, Function::template gradient<T>(load(grad_out + i), load(saved + i), p));
-  }
-  if (i < n) {
-    const Vec<T> g = load_partial(grad_out + i, n - i), s = load_partial(saved + i, n - i);
-    store_partial<T>(out + i, Function::template gradient<T>(g, s, p), n - i);
-  }
+  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+    return Function::template gradient<T>(read(grad_out + i), read(saved + i), p);
+  });
 }
 
 #define KERNELGRAD_UNARY(name, Functor) unary<Functor, T>,

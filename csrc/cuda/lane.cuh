@@ -58,6 +58,7 @@ KERNELGRAD_INLINE Bits<T> to_bits(T value) {
   return reinterpreted<Bits<T>>(value);
 }
 
+constexpr bool kHasFma = true;
 // Written out wherever it is meant: nothing else is contracted (-fmad=false).
 KERNELGRAD_INLINE float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 KERNELGRAD_INLINE double fma(double a, double b, double c) { return ::fma(a, b, c); }

@@ -100,16 +100,21 @@ struct Elu {
 };
 
 struct Gelu {
+  // x - x cdf(-x) or x cdf(x): max(x, 0) - |x| cdf(-|x|), where x - min(0, x) is NaN at -infinity.
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
-    return x * normal_parts<T>(x).cdf;
+    const NormalParts<T> parts = normal_parts<T>(x);
+    const Vec<T> positive = x - lesser<T>(Vec<T>{}, x);
+    return fma(parts.a * parts.tail, broadcast(-1 / MathConstants<T>::lift), positive);
   }
+  // cdf(x) + x density(x)
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
     constexpr T inverse_sqrt_two_pi = T(0.39894228040143267794);
     const NormalParts<T> parts = normal_parts<T>(x);
-    const Vec<T> density = parts.exponential * inverse_sqrt_two_pi;
-    return grad_out * fma(limited<T>(x, MathConstants<T>::cdf_zero), density, parts.cdf);
+    const Vec<T> slope = fma(parts.a * inverse_sqrt_two_pi, parts.exponential, -parts.tail) *
+                         (1 / MathConstants<T>::lift);
+    return grad_out * select<T>(x > T(0), T(1) + slope, -slope);
   }
 };
 
@@ -156,7 +161,7 @@ struct Silu {
 struct Softplus {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
-    return greater<T>(Vec<T>{}, x) + log1p_unit<T>(exp<T>(-absolute<T>(x)));
+    return greater<T>(Vec<T>{}, x) + log1p_unit<T>(exp_negative<T>(minus_absolute<T>(x)));
   }
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {

@@ -46,6 +46,11 @@ struct MaxFold {
   static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
     return select<T>((b > a) | (b != b), b, a);
   }
+  // The same but for NaN, which it may pass over.
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> join_numbers(Vec<T> a, Vec<T> b) {
+    return greater<T>(a, b);
+  }
 };
 
 struct MinFold {
@@ -58,6 +63,10 @@ struct MinFold {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> join(Vec<T> a, Vec<T> b) {
     return select<T>((b < a) | (b != b), b, a);
+  }
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> join_numbers(Vec<T> a, Vec<T> b) {
+    return lesser<T>(a, b);
   }
 };
 

@@ -5,9 +5,10 @@
 //            a function's comment narrows its domain.
 // Resources  registers only.
 // Rounding   largest error in units in the last place, with FMA / without (SSE2), as the tests
-//            assert: exp 1 / 1, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal
+//            assert: exp 1.25 / 1.25, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal
 //            result: + 1). Every level that has FMA, CUDA included, gives the same bits.
-// Tried      -
+// Tried      Zen 3, AVX2: erf's parts for cdf with a^2 split by hand and results scaled twice (gelu 1.4
+//            times as long); log1p by log (softplus twice as long).
 // Source     polynomials fitted here (Chebyshev interpolation at 40 digits); the logarithm's use of
 //            s = f / (2 + f) is that of P. T. P. Tang, ACM TOMS 16 (1990).
 #pragma once
@@ -42,13 +43,14 @@ struct MathConstants<float> {
   static constexpr std::uint32_t sqrt_half = 0x3F3504F3u;
   static constexpr std::uint32_t one = 0x3F800000u;
   static constexpr std::uint32_t high_half = 0xFFFFF000u;  // a square of what this keeps is exact
+  static constexpr float lift = 0x1p64f, lift_exponent = 64.0f;  // of results that may be subnormal
   static constexpr float log2_e = 0x1.715476p+0f;
   static constexpr float ln2_hi = 0x1.62e4p-1f;
   static constexpr float ln2_lo = 0x1.7f7d1cp-20f;
   static constexpr float exp_low = -104.0f, exp_high = 89.0f;
   static constexpr float exp_flush = -87.33654f;  // log(smallest_normal), rounded towards zero
   static constexpr float tanh_one = 10.0f;        // tanh rounds to 1 from here on
-  static constexpr float cdf_zero = 14.5f;        // exp(-x*x/2) rounds to 0 from here on
+  static constexpr float cdf_zero = 15.0f;        // x exp(-x*x/2) rounds to 0 from here on
   // (exp(r) - 1 - r) / r^2 on |r| <= ln2 / 2
   static KERNELGRAD_INLINE constexpr Terms<float, 5> exp_terms() {
     return {{0.5f, 0.16666576946435997504f, 0.041666554563159919537f, 0.008363186255580478635f,
@@ -64,13 +66,19 @@ struct MathConstants<float> {
     return {{0.66666666554451646331f, 0.4000012187697200149f, 0.28550816599711548665f,
              0.23330581938241893822f}};
   }
-  // (x + c) exp(x^2/2) (1 - cdf(x)) as a polynomial in (x - c) / (x + c) on 0 <= x <= cdf_zero
-  static constexpr float cdf_centre = 4.75f;
-  static KERNELGRAD_INLINE constexpr Terms<float, 11> cdf_terms() {
-    return {{0.76641629246508264441f, -0.65358932239764969567f, 0.47206332020437763809f,
-             -0.28418491412251045284f, 0.13812553836084344603f, -0.050608999068705817231f,
-             0.011444355167023504431f, 0.000085517982163703947456f, -0.0011712473651565723524f,
-             0.00031198822353036946885f, 0.00013601180182512012363f}};
+  // The same on 0 <= s <= 1/3.
+  static KERNELGRAD_INLINE constexpr Terms<float, 4> log1p_terms() {
+    return {{0.66666640336699239788f, 0.40007560644911205766f, 0.28236619805310481437f,
+             0.26851498022837151807f}};
+  }
+  // (x + c) exp(x^2/2) (1 - cdf(x)) as a polynomial in (x - c) / (x + c) on 0 <= x <= 14.5: up to where
+  // x cdf(-x) rounds to 0
+  static constexpr float cdf_centre = 4.25f;
+  static KERNELGRAD_INLINE constexpr Terms<float, 10> cdf_terms() {
+    return {{0.75955420727759014947f, -0.62512978371423288935f, 0.41822760620334712668f,
+             -0.22051551254516032297f, 0.085271252747340292073f, -0.019365610356722710454f,
+             -0.00074666732012816461468f, 0.0021837027170394191911f, -0.00037160503278051683754f,
+             -0.00023800538453009772745f}};
   }
 };
 
@@ -86,6 +94,7 @@ struct MathConstants<double> {
   static constexpr std::uint64_t sqrt_half = 0x3FE6A09E667F3BCDull;
   static constexpr std::uint64_t one = 0x3FF0000000000000ull;
   static constexpr std::uint64_t high_half = 0xFFFFFFFFF8000000ull;
+  static constexpr double lift = 0x1p128, lift_exponent = 128.0;
   static constexpr double log2_e = 0x1.71547652b82fep+0;
   static constexpr double ln2_hi = 0x1.62e42fefa38p-1;
   static constexpr double ln2_lo = 0x1.ef35793c7673p-45;
@@ -110,6 +119,12 @@ struct MathConstants<double> {
              0.22222211130259877029, 0.18182889455674946039, 0.15331710618210771568,
              0.14616585424888621989}};
   }
+  static KERNELGRAD_INLINE constexpr Terms<double, 10> log1p_terms() {
+    return {{0.66666666666666658561, 0.40000000000014582672, 0.28571428567108757162,
+             0.22222222717427862989, 0.18181789436132858169, 0.15385570064958623103,
+             0.13314144209654936150, 0.12001072809590712535, 0.088007384861446738820,
+             0.16164045611943532221}};
+  }
   static constexpr double cdf_centre = 6.0;
   static KERNELGRAD_INLINE constexpr Terms<double, 23> cdf_terms() {
     return {{0.77735177189336219336,      -0.70100902959086552432,    0.56896889181478290493,
@@ -131,6 +146,10 @@ template <class T>
 KERNELGRAD_INLINE Vec<T> absolute(Vec<T> x) {
   return from_bits<T>(to_bits<T>(x) & ~to_bits<T>(sign_bit<T>()));
 }
+template <class T>
+KERNELGRAD_INLINE Vec<T> minus_absolute(Vec<T> x) {
+  return from_bits<T>(to_bits<T>(x) | to_bits<T>(sign_bit<T>()));
+}
 // |magnitude| must have a clear sign bit.
 template <class T>
 KERNELGRAD_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> sign) {
@@ -145,93 +164,108 @@ KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, Terms<T, N> terms) {
   for (int i = N - 2; i >= 0; --i) sum = fma(sum, x, broadcast(terms.at[i]));
   return sum;
 }
+// The same as two chains in `square`, x^2, of the even and the odd powers: half as long a wait.
+template <class T, int N>
+KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, Vec<T> square, Terms<T, N> terms) {
+  constexpr int kHigh = N - 1, kNext = N - 2;
+  Vec<T> high = broadcast(terms.at[kHigh]), next = broadcast(terms.at[kNext]);
+  KERNELGRAD_UNROLL(32)
+  for (int i = kHigh - 2; i >= 0; i -= 2) high = fma(high, square, broadcast(terms.at[i]));
+  KERNELGRAD_UNROLL(32)
+  for (int i = kNext - 2; i >= 0; i -= 2) next = fma(next, square, broadcast(terms.at[i]));
+  return N % 2 == 0 ? fma(high, x, next) : fma(next, x, high);
+}
 
-// x + low = n ln2 + r with |r| <= ln2 / 2; `shifted` holds n in its low bits.
+// x = n ln2 + r with |r| <= ln2 / 2; the low bits of `power` hold n + lift_exponent.
 template <class T>
 struct ExpArgument {
-  Vec<T> shifted, n, r;
+  Bits<T> power;
+  Vec<T> r;
 };
 template <class T>
-KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x) {
+KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, T lift_exponent) {
   using C = MathConstants<T>;
-  ExpArgument<T> a;
-  a.shifted = fma(x, broadcast(C::log2_e), broadcast(C::round_magic));
-  a.n = a.shifted - C::round_magic;
-  a.r = fma(a.n, broadcast(-C::ln2_lo), fma(a.n, broadcast(-C::ln2_hi), x));
-  return a;
-}
-template <class T>
-KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, Vec<T> low) {
-  using C = MathConstants<T>;
-  ExpArgument<T> a;
-  a.shifted = fma(x + low, broadcast(C::log2_e), broadcast(C::round_magic));
-  a.n = a.shifted - C::round_magic;
-  a.r = fma(a.n, broadcast(-C::ln2_lo), fma(a.n, broadcast(-C::ln2_hi), x) + low);
-  return a;
+  const T magic = C::round_magic + lift_exponent;
+  const Vec<T> shifted = fma(x, broadcast(C::log2_e), broadcast(magic)), n = shifted - magic;
+  return {to_bits<T>(shifted), fma(n, broadcast(-C::ln2_lo), fma(n, broadcast(-C::ln2_hi), x))};
 }
 
 // exp(r) - 1 for a reduced argument.
 template <class T>
 KERNELGRAD_INLINE Vec<T> expm1_reduced(Vec<T> r) {
-  return fma(r * r, polynomial<T>(r, MathConstants<T>::exp_terms()), r);
+  const Vec<T> square = r * r;
+  return fma(square, polynomial<T>(r, square, MathConstants<T>::exp_terms()), r);
 }
 
-// 2^n for the integer that the low bits of `shifted` hold; the result must be a normal number.
+// 2^n for the integer that the low bits of `power` hold; the result must be a normal number.
 template <class T>
-KERNELGRAD_INLINE Vec<T> power_of_two(Vec<T> shifted) {
+KERNELGRAD_INLINE Vec<T> power_of_two(Bits<T> power) {
   using C = MathConstants<T>;
-  return from_bits<T>((to_bits<T>(shifted) << C::mantissa_bits) + C::one);
-}
-
-// p 2^n in two steps, so that results may be subnormal or infinite.
-template <class T>
-KERNELGRAD_INLINE Vec<T> scale_by_power(Vec<T> p, Vec<T> n) {
-  const Vec<T> magic = broadcast(MathConstants<T>::round_magic);
-  const Vec<T> half = fma(n, broadcast(T(0.5)), magic);
-  const Vec<T> rest = n - (half - magic) + magic;
-  return p * power_of_two<T>(half) * power_of_two<T>(rest);
+  return from_bits<T>((power << C::mantissa_bits) + C::one);
 }
 
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
   using C = MathConstants<T>;
   x = greater<T>(broadcast(C::exp_low), lesser<T>(broadcast(C::exp_high), x));
-  const ExpArgument<T> a = reduce_exp_argument<T>(x);
-  return scale_by_power<T>(T(1) + expm1_reduced<T>(a.r), a.n);
+  const ExpArgument<T> a = reduce_exp_argument<T>(x, T(0));
+  // 2^n by two factors, so that results may be subnormal or infinite.
+  const Bits<T> half = a.power >> 1;
+  const Vec<T> scale = power_of_two<T>(half);
+  return fma(scale, expm1_reduced<T>(a.r), scale) * power_of_two<T>(a.power - half);
+}
+
+// exp(x) times `lift`, for exp_low <= x <= 0 or NaN.
+template <class T>
+KERNELGRAD_INLINE Vec<T> exp_lifted(ExpArgument<T> a) {
+  const Vec<T> scale = power_of_two<T>(a.power);
+  return fma(scale, expm1_reduced<T>(a.r), scale);
+}
+
+// exp for x <= 0 or NaN.
+template <class T>
+KERNELGRAD_INLINE Vec<T> exp_negative(Vec<T> x) {
+  using C = MathConstants<T>;
+  x = greater<T>(broadcast(C::exp_low), x);
+  return exp_lifted<T>(reduce_exp_argument<T>(x, C::lift_exponent)) * (1 / C::lift);
 }
 
 // exp for x <= 0 or NaN where results below exp(flush) are to be 0; flush >= exp_flush, whose
 // exponential is the smallest normal number. It never makes a subnormal, on which some processors
-// stall: softmax's exponential. Its argument is rounded once more than exp's, so its relative error
-// is eps (1 + 0.625 |x|) at most; whoever subtracted a maximum has an error of that kind already.
+// stall: softmax's exponential. log2(e) is a single number here, so its relative error is
+// eps (1 + |x| / 8) at most with FMA and eps (1 + 0.625 |x|) without; whoever subtracted a maximum
+// has an error of that kind already.
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x, Vec<T> flush) {
   using C = MathConstants<T>;
-  // 2^y with y = n + f, |f| <= 1/2. Where x < flush all of this is void, and dropped at the end.
-  const Vec<T> y = x * C::log2_e;
-  const Vec<T> shifted = y + C::round_magic;
-  const Vec<T> f = y - (shifted - C::round_magic);
+  // 2^(n + f), |f| <= 1/2. Where x < flush all of this is void, and dropped at the end.
+  const Vec<T> shifted = fma(x, broadcast(C::log2_e), broadcast(C::round_magic));
+  const Vec<T> f = fma(x, broadcast(C::log2_e), C::round_magic - shifted);
   const Vec<T> power = fma(f, polynomial(f, C::exp2_terms()), broadcast(T(1)));
-  return zero_where<T>(x < flush, power * power_of_two<T>(shifted));
+  return zero_where<T>(x < flush, power * power_of_two<T>(to_bits<T>(shifted)));
 }
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
   return exp_nonpositive<T>(x, broadcast(MathConstants<T>::exp_flush));
 }
 
-// exp(x) - 1 for x <= 2 * tanh_one; larger arguments give the value there.
+// exp(x) - 1 for |x| <= 2 * tanh_one.
+template <class T>
+KERNELGRAD_INLINE Vec<T> expm1_bounded(Vec<T> x) {
+  const ExpArgument<T> a = reduce_exp_argument<T>(x, T(0));
+  const Vec<T> scale = power_of_two<T>(a.power);
+  return fma(scale, expm1_reduced<T>(a.r), scale - T(1));
+}
+// exp(x) - 1; beyond that bound it gives the value there.
 template <class T>
 KERNELGRAD_INLINE Vec<T> expm1(Vec<T> x) {
   const Vec<T> bound = broadcast(2 * MathConstants<T>::tanh_one);
-  const ExpArgument<T> a = reduce_exp_argument<T>(greater<T>(-bound, lesser<T>(bound, x)));
-  const Vec<T> scale = power_of_two<T>(a.shifted);
-  return fma(scale, expm1_reduced<T>(a.r), scale - T(1));
+  return expm1_bounded<T>(greater<T>(-bound, lesser<T>(bound, x)));
 }
 
-// k_offset + log(x) + relative, for a normal, positive x and a small `relative` error of x to put
-// right; k_offset counts octaves.
+// log(x 2^k_offset) for a normal, positive x.
 template <class T>
-KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset, Vec<T> relative) {
+KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset) {
   using C = MathConstants<T>;
   // x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1.
   const Bits<T> biased = to_bits<T>(x) + (C::one - C::sqrt_half);
@@ -243,7 +277,7 @@ KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset, Vec<T> relative) 
   const Vec<T> s = f / (T(2) + f);
   const Vec<T> z = s * s;
   const Vec<T> series = half_square + z * polynomial<T>(z, C::log_terms());
-  const Vec<T> low = fma(s, series, fma(k, broadcast(C::ln2_lo), relative));
+  const Vec<T> low = fma(s, series, k * C::ln2_lo);
   return fma(k, broadcast(C::ln2_hi), f - (half_square - low));
 }
 
@@ -254,24 +288,23 @@ KERNELGRAD_INLINE Vec<T> log(Vec<T> x) {
   const Mask<T> subnormal = x < C::smallest_normal;
   const Vec<T> normal = select<T>(subnormal, x * lift, x);
   const Vec<T> k_offset = select<T>(subnormal, broadcast(T(-C::mantissa_bits - 1)), Vec<T>{});
-  Vec<T> y = log_normal<T>(normal, k_offset, Vec<T>{});
+  Vec<T> y = log_normal<T>(normal, k_offset);
   y = select<T>(x < C::infinity, y, x);  // infinity and NaN
   y = select<T>(x < T(0), broadcast(C::nan), y);
   return select<T>(x == T(0), broadcast(-C::infinity), y);
 }
 
-// log(1 + x) for 0 <= x <= 1 or NaN.
+// log(1 + x) for 0 <= x <= 1 or NaN: with s = x / (2 + x), log((1 + s) / (1 - s)), where 2s = x - x s.
 template <class T>
 KERNELGRAD_INLINE Vec<T> log1p_unit(Vec<T> x) {
-  const Vec<T> u = T(1) + x;
-  const Vec<T> lost = x - (u - T(1));  // exact
-  return log_normal<T>(u, Vec<T>{}, lost / u);
+  const Vec<T> s = x / (x + T(2)), z = s * s;
+  return fma(s, fma(z, polynomial<T>(z, MathConstants<T>::log1p_terms()), -x), x);
 }
 
 template <class T>
 KERNELGRAD_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> a = lesser<T>(broadcast(MathConstants<T>::tanh_one), absolute<T>(x));
-  const Vec<T> t = expm1<T>(a + a);
+  const Vec<T> t = expm1_bounded<T>(a + a);
   return with_sign_of<T>(t / (t + T(2)), x);
 }
 
@@ -284,7 +317,7 @@ struct SigmoidParts {
 template <class T>
 KERNELGRAD_INLINE SigmoidParts<T> sigmoid_parts(Vec<T> x) {
   const Vec<T> one = broadcast(T(1));
-  const Vec<T> e = exp<T>(-absolute<T>(x));
+  const Vec<T> e = exp_negative<T>(minus_absolute<T>(x));
   const Mask<T> negative = x < T(0);
   return {select<T>(negative, e, one), select<T>(negative, one, e), one + e};
 }
@@ -295,24 +328,34 @@ KERNELGRAD_INLINE Vec<T> sigmoid(Vec<T> x) {
   return parts.numerator / parts.denominator;
 }
 
-// The normal distribution's cdf, and exp(-x^2 / 2), of which its density is a multiple.
+// a^2 - square, where square is a^2 rounded.
+template <class T>
+KERNELGRAD_INLINE Vec<T> rounding_of_square(Vec<T> a, Vec<T> square) {
+  if constexpr (kHasFma) {
+    return fma(a, a, -square);
+  } else {
+    const Vec<T> high = from_bits<T>(to_bits<T>(a) & (Bits<T>{} + MathConstants<T>::high_half));
+    return (high * high - square) + (a - high) * (a + high);
+  }
+}
+
+// What the normal distribution's cdf and density are made of, a = |x| up to where both are 0:
+// cdf(-a) and exp(-a^2 / 2), each times `lift`, so that a product with them rounds once.
 template <class T>
 struct NormalParts {
-  Vec<T> cdf, exponential;
+  Vec<T> a, tail, exponential;
 };
 template <class T>
 KERNELGRAD_INLINE NormalParts<T> normal_parts(Vec<T> x) {
   using C = MathConstants<T>;
-  const Vec<T> a = lesser<T>(broadcast(C::cdf_zero), absolute<T>(x));
-  // -a^2 / 2 as an exact part and a small one: exp would magnify the rounding of a single number.
-  const Vec<T> a_hi = from_bits<T>(to_bits<T>(a) & (Bits<T>{} + C::high_half));
-  const Vec<T> hi = T(-0.5) * a_hi * a_hi, lo = T(-0.5) * (a - a_hi) * (a + a_hi);
-  const ExpArgument<T> argument = reduce_exp_argument<T>(hi, lo);
-  const Vec<T> exponential = scale_by_power<T>(T(1) + expm1_reduced<T>(argument.r), argument.n);
+  const Vec<T> a = lesser<T>(broadcast(C::cdf_zero), absolute<T>(x)), square = a * a;
+  ExpArgument<T> argument = reduce_exp_argument<T>(T(-0.5) * square, C::lift_exponent);
+  // exp would magnify the rounding of the square.
+  argument.r = fma(rounding_of_square<T>(a, square), broadcast(T(-0.5)), argument.r);
+  const Vec<T> exponential = exp_lifted<T>(argument);
   const Vec<T> q = T(1) / (a + C::cdf_centre);
   const Vec<T> t = (a - C::cdf_centre) * q;
-  const Vec<T> tail = exponential * (polynomial<T>(t, C::cdf_terms()) * q);
-  return {select<T>(x > T(0), T(1) - tail, tail), exponential};
+  return {a, exponential * (polynomial<T>(t, t * t, C::cdf_terms()) * q), exponential};
 }
 
 }  // namespace kernelgrad::KERNELGRAD_LANES

@@ -1,0 +1,53 @@
+// Computes   out[i] = f at i for n elements by vectors, kTogether of them at a time, so that one's chain of
+//            operations fills the other's waits.
+// Layout     unit stride, any alignment.
+// Edges      n >= 0; the tail is one masked vector, so that an element's bits do not depend on where it is.
+// Resources  kTogether vectors of operands; the build lets the compiler mix their instructions.
+// Rounding   none.
+// Tried      time of one vector at a time over that of several, gelu, exp and tanh of 16,384 on Zen 3 with
+//            AVX2: two 1.03, .96, 1.09; four 1.07, 1.05, 1.20; four without mixing 1.04, .91, 1.10. Of 4 Mi
+//            without asking ahead: gelu 1.2 times as long, exp and relu the same.
+// Source     -
+#pragma once
+
+#include "cpu/simd.h"
+
+namespace kernelgrad::cpu::KERNELGRAD_ISA {
+
+constexpr int kTogether = 4;
+template <class T>
+constexpr std::int64_t kAhead = 512 / sizeof(T);  // how far before their use lines are asked for
+
+// f(i, read) gives the vector of elements from i on; read(p + i) loads it from an operand p.
+template <class T, class F>
+KERNELGRAD_INLINE void map_vectors(std::int64_t n, T* out, F&& f) {
+  const auto whole = [](const T* p) KERNELGRAD_LAMBDA_INLINE { return load(p); };
+  const auto first_of_line = [](const T* p) KERNELGRAD_LAMBDA_INLINE {
+    __builtin_prefetch(p + kAhead<T>);
+    return load(p);
+  };
+  constexpr int kPerLine = kVectorBytes < 64 ? 64 / kVectorBytes : 1;
+  std::int64_t i = 0;
+  for (; i + kTogether * kLanes<T> <= n; i += kTogether * kLanes<T>) {
+    Vec<T> v[kTogether];
+    KERNELGRAD_UNROLL(8)
+    for (int k = 0; k < kTogether; ++k) {
+      const std::int64_t at = i + k * kLanes<T>;
+      v[k] = k % kPerLine == 0 ? f(at, first_of_line) : f(at, whole);
+    }
+    KERNELGRAD_UNROLL(8)
+    for (int k = 0; k < kTogether; ++k) {
+      T* const to = out + i + k * kLanes<T>;
+      if (k % kPerLine == 0) __builtin_prefetch(to + kAhead<T>, 1);
+      store<T>(to, v[k]);
+    }
+  }
+  KERNELGRAD_UNROLL(1)
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store<T>(out + i, f(i, whole));
+  if (const std::int64_t rest = n - i; rest > 0) {
+    const auto partial = [&](const T* p) KERNELGRAD_LAMBDA_INLINE { return load_partial(p, rest); };
+    store_partial<T>(out + i, f(i, partial), rest);
+  }
+}
+
+}  // namespace kernelgrad::cpu::KERNELGRAD_ISA
