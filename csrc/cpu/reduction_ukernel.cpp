@@ -1,14 +1,12 @@
-// Computes   folds (sum, sum of squared deviations, max, min) of contiguous rows, and of the
-// columns of
-//            a row-major block.
+// Computes   folds (sum, sum of squared deviations, max, min) of contiguous rows, and of the columns of a
+//            row-major block.
 // Layout     unit stride within a row; any row stride, any alignment.
 // Edges      n == 0 gives the fold's identity (rows only); tails are masked.
 // Resources  rows: 2 x kAccumulators registers; columns: the output row in L1 as accumulator.
-// Rounding   a term passes through at most kSteps + n / (kSteps kAccumulators lanes) + 2 +
-// log2(lanes)
+// Rounding   a term passes through at most kSteps + n / (kSteps kAccumulators lanes) + 2 + log2(lanes)
 //            additions in a row of n, and 3 + n / kRowGroup + 1 in a column of n; squared
 //            deviations have two roundings more.
-// Tried      -
+// Tried      max and min that see NaN at every step: 1.3 times as long in L2 (Zen 3, AVX2).
 // Source     -
 #include "cpu/reduction_ukernel.h"
 
@@ -40,6 +38,34 @@ KERNELGRAD_INLINE Vec<T> partial_term(const T* x, std::int64_t n, Vec<T> centre)
   return load_partial<T>(lanes, n, Fold::template identity<T>);
 }
 
+// Where a fold has to see NaN to let it win, join_numbers is faster and NaN is looked for apart, in two
+// vectors at a time.
+template <class Fold, class T>
+constexpr bool kNumbersApart = requires(Vec<T> v) { Fold::template join_numbers<T>(v, v); };
+
+template <class Fold, class T>
+KERNELGRAD_INLINE Vec<T> join_quickly(Vec<T> a, Vec<T> b) {
+  if constexpr (kNumbersApart<Fold, T>) {
+    return Fold::template join_numbers<T>(a, b);
+  } else {
+    return Fold::template join<T>(a, b);
+  }
+}
+
+// Which lanes of `count` vectors, an even number, hold a NaN.
+template <class T, int count>
+KERNELGRAD_INLINE Mask<T> any_nan(const Vec<T> (&v)[count]) {
+  Mask<T> nan{};
+  KERNELGRAD_UNROLL(8)
+  for (int i = 0; i < count; i += 2) nan |= (v[i] != v[i]) | (v[i + 1] != v[i + 1]);
+  return nan;
+}
+
+template <class T>
+KERNELGRAD_INLINE Vec<T> nan_where(Mask<T> nan, Vec<T> v) {
+  return select<T>(nan, broadcast(T(__builtin_nan(""))), v);
+}
+
 template <class Fold, class T>
 KERNELGRAD_INLINE T fold_row(std::int64_t n, const T* x, Vec<T> centre) {
   constexpr std::int64_t step = kAccumulators * kLanes<T>;
@@ -50,12 +76,16 @@ KERNELGRAD_INLINE T fold_row(std::int64_t n, const T* x, Vec<T> centre) {
     const std::int64_t steps = (n - i) / step < kSteps ? (n - i) / step : kSteps;
     Vec<T> part[kAccumulators];
     for (Vec<T>& v : part) v = broadcast(Fold::template identity<T>);
+    Mask<T> nan{};
     for (const std::int64_t end = i + steps * step; i < end; i += step) {
+      Vec<T> term[kAccumulators];
       for (int a = 0; a < kAccumulators; ++a) {
-        part[a] = Fold::template join<T>(
-            part[a], Fold::template term<T>(load(x + i + a * kLanes<T>), centre));
+        term[a] = Fold::template term<T>(load(x + i + a * kLanes<T>), centre);
+        part[a] = join_quickly<Fold, T>(part[a], term[a]);
       }
+      if constexpr (kNumbersApart<Fold, T>) nan |= any_nan<T>(term);
     }
+    if constexpr (kNumbersApart<Fold, T>) part[0] = nan_where<T>(nan, part[0]);
     for (int a = 0; a < kAccumulators; ++a) total[a] = Fold::template join<T>(total[a], part[a]);
   }
   for (int a = 0; i + kLanes<T> <= n; ++a, i += kLanes<T>) {
@@ -83,10 +113,12 @@ template <class Fold, class T, class Loader>
 KERNELGRAD_INLINE Vec<T> fold_row_group(Vec<T> centre, Loader&& row) {
   Vec<T> v[kRowGroup];
   for (int i = 0; i < kRowGroup; ++i) v[i] = Fold::template term<T>(row(i), centre);
+  Mask<T> nan{};
+  if constexpr (kNumbersApart<Fold, T>) nan = any_nan<T>(v);
   for (int width = kRowGroup / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) v[i] = Fold::template join<T>(v[i], v[i + width]);
+    for (int i = 0; i < width; ++i) v[i] = join_quickly<Fold, T>(v[i], v[i + width]);
   }
-  return v[0];
+  return kNumbersApart<Fold, T> ? nan_where<T>(nan, v[0]) : v[0];
 }
 
 template <class Fold, class T>

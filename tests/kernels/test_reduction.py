@@ -176,7 +176,7 @@ def test_variance_of_nearly_equal_large_numbers(backend, dtype, rng):
     check(x, None)
 
 
-@pytest.mark.parametrize("n", [1, 5, 8, 33, 700])
+@pytest.mark.parametrize("n", [1, 5, 8, 33, 700, 5000])
 def test_max_and_min_propagate_nan(backend, dtype, n):
     for position in range(0, n, max(1, n // 9)):
         x = np.arange(n, dtype=dtype)
