@@ -2,13 +2,14 @@
 // and
 //            softmax_cross_entropy need, since log(sum(exp(x))) = m + log(s).
 // Layout     rows: unit stride; columns: unit stride across, any stride down.
-// Edges      m = -inf (all elements -inf) gives s = 0; a NaN or +inf among the elements gives s =
-// NaN. Resources  rows: one pass over memory, in blocks that stay in L1 for the second look;
-// columns: two. Rounding   a term passes through at most kSteps + n / kBlock + 2 + log2(lanes)
-// additions in a row,
-//            n / kSteps + kSteps in a column; exponentials below the smallest normal number count
-//            as 0.
-// Tried      -
+// Edges      m = -inf (all elements -inf) gives s = 0; a NaN or +inf among the elements gives s = NaN.
+// Resources  one pass over memory, in blocks that stay in L1 for the second look; a row's next block comes in
+//            meanwhile (softmax of 4000 x 1000 on Zen 3 with AVX2: 1.4 times as fast as without).
+// Rounding   a term passes through at most kSteps + n / kBlock + 2 + log2(lanes) additions in a row,
+//            n / kSteps + kSteps in a column, and as many changes of the maximum; exponentials below the
+//            smallest normal number count as 0.
+// Tried      on Zen 3 with AVX2: 2^f's polynomial as two shorter chains (1 % slower to 2 % faster); columns
+//            asked for a tile ahead (those a power of two apart push each other out of the cache).
 // Source     Milakov and Gimelshein, arXiv:1805.02867 (here by blocks, not by elements).
 #pragma once
 
@@ -79,15 +80,24 @@ KERNELGRAD_INLINE T exp_block(std::int64_t n, const T* x, Vec<T> shift, T* out) 
   constexpr std::int64_t step = kExpAccumulators * kLanes<T>;
   Vec<T> sum[kExpAccumulators] = {};
   std::int64_t i = 0;
-  const auto add = [&](int a, std::int64_t at) KERNELGRAD_LAMBDA_INLINE {
-    const Vec<T> e = exp_nonpositive<T>(load(x + at) - shift);
-    if constexpr (kStore) store<T>(out + at, e);
-    sum[a] = sum[a] + e;
+  const auto exp_at = [&](std::int64_t at) KERNELGRAD_LAMBDA_INLINE {
+    return exp_nonpositive<T>(load(x + at) - shift);
   };
   for (; i + step <= n; i += step) {
-    for (int a = 0; a < kExpAccumulators; ++a) add(a, i + a * kLanes<T>);
+    // What follows comes in while this is computed.
+    for (int a = 0; a < kExpAccumulators; ++a) __builtin_prefetch(x + n + i + a * kLanes<T>);
+    Vec<T> e[kExpAccumulators];
+    for (int a = 0; a < kExpAccumulators; ++a) e[a] = exp_at(i + a * kLanes<T>);
+    for (int a = 0; a < kExpAccumulators; ++a) {
+      if constexpr (kStore) store<T>(out + i + a * kLanes<T>, e[a]);
+      sum[a] = sum[a] + e[a];
+    }
   }
-  for (; i + kLanes<T> <= n; i += kLanes<T>) add(0, i);
+  for (; i + kLanes<T> <= n; i += kLanes<T>) {
+    const Vec<T> e = exp_at(i);
+    if constexpr (kStore) store<T>(out + i, e);
+    sum[0] = sum[0] + e;
+  }
   if (i < n) {
     const Vec<T> v = load_partial(x + i, n - i, -MathConstants<T>::infinity);
     const Vec<T> e = exp_nonpositive<T>(v - shift);
@@ -121,6 +131,9 @@ struct ColumnTile {
   KERNELGRAD_INLINE void write(T* p, int v, Vec<T> value) const {
     store<T>(p + v * kLanes<T>, value);
   }
+  KERNELGRAD_INLINE void ahead(const T* p) const {
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(p + v * kLanes<T>);
+  }
 };
 template <class T>
 struct PartialTile {
@@ -130,7 +143,18 @@ struct PartialTile {
   KERNELGRAD_INLINE void write(T* p, int, Vec<T> value) const {
     store_partial<T>(p, value, columns);
   }
+  KERNELGRAD_INLINE void ahead(const T*) const {}
 };
+
+// The offset of the row that a walk down the tiles reaches kRowsAhead rows after row i: not many, since rows
+// a power of two apart share their places in the caches.
+constexpr std::int64_t kRowsAhead = 4;
+template <class T, class Tile>
+KERNELGRAD_INLINE std::int64_t row_ahead(const Tile&, std::int64_t i, std::int64_t n,
+                                         std::int64_t stride) {
+  const std::int64_t row = i + kRowsAhead;
+  return row < n ? row * stride : (row - n) * stride + Tile::vectors * kLanes<T>;
+}
 
 // Calls function(tile, j) for tiles that cover `columns` columns, j the first of each.
 template <class T, class Function>
@@ -141,29 +165,38 @@ KERNELGRAD_INLINE void for_each_tile(std::int64_t columns, Function&& function) 
   if (j < columns) function(PartialTile<T>{columns - j}, j);
 }
 
-// Maximum and sum of each column of a tile.
+// Maximum and sum of each column of a tile. Memory is read once, kExpSteps rows at a time, which wait on the
+// stack for their maximum: rows a power of two apart share their places in the caches.
 template <class T, class Tile>
 KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std::int64_t stride,
                                           const T* x, Vec<T>* max, Vec<T>* sum) {
-  for (int v = 0; v < Tile::vectors; ++v) {
+  constexpr int vectors = Tile::vectors;
+  for (int v = 0; v < vectors; ++v) {
     max[v] = broadcast(-MathConstants<T>::infinity);
     sum[v] = Vec<T>{};
   }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (int v = 0; v < Tile::vectors; ++v) {
-      max[v] = greater<T>(tile.read(x + i * stride, v), max[v]);
-    }
-  }
-  Vec<T> shift[Tile::vectors];
-  for (int v = 0; v < Tile::vectors; ++v) shift[v] = shift_of<T>(max[v]);
-  for (std::int64_t i = 0; i < n;) {
-    Vec<T> part[Tile::vectors] = {};
-    for (const std::int64_t end = n - i < kExpSteps ? n : i + kExpSteps; i < end; ++i) {
-      for (int v = 0; v < Tile::vectors; ++v) {
-        part[v] = part[v] + exp_nonpositive<T>(tile.read(x + i * stride, v) - shift[v]);
+  for (std::int64_t first = 0; first < n; first += kExpSteps) {
+    const std::int64_t count = n - first < kExpSteps ? n - first : kExpSteps;
+    Vec<T> kept[kExpSteps][vectors], top[vectors], part[vectors] = {};
+    for (int v = 0; v < vectors; ++v) top[v] = max[v];
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        kept[i][v] = tile.read(x + (first + i) * stride, v);
+        top[v] = greater<T>(kept[i][v], top[v]);
       }
     }
-    for (int v = 0; v < Tile::vectors; ++v) sum[v] = sum[v] + part[v];
+    Vec<T> shift[vectors];
+    for (int v = 0; v < vectors; ++v) shift[v] = shift_of<T>(top[v]);
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (int v = 0; v < vectors; ++v) {
+        part[v] = part[v] + exp_nonpositive<T>(kept[i][v] - shift[v]);
+      }
+    }
+    for (int v = 0; v < vectors; ++v) {
+      const Vec<T> before = first > 0 ? sum[v] * exp_nonpositive<T>(max[v] - shift[v]) : Vec<T>{};
+      sum[v] = before + part[v];
+      max[v] = top[v];
+    }
   }
 }
 

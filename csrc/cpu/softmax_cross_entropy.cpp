@@ -43,10 +43,33 @@ void transpose(std::int64_t rows, std::int64_t columns, const T* in, std::int64_
   }
 }
 
-// A block of logits, soft targets or gradients of few classes, transposed.
+// A block of logits, soft targets or gradients as columns, layout.block apart.
 template <class T>
-struct Transposed {
-  T values[kSmallClasses * kMaxPositions];
+struct Staged {
+  T values[kBlockElements];
+
+  const T* from(const CrossEntropyLayout& layout, std::int64_t positions, const T* block) {
+    if (layout.rows) {
+      transpose(positions, layout.classes, block, layout.classes, values, layout.block);
+    } else {
+      copy_lines(layout.classes, positions, block, layout.class_stride, values, layout.block);
+    }
+    return values;
+  }
+  void to(const CrossEntropyLayout& layout, std::int64_t positions, T* block) const {
+    if (layout.rows) {
+      transpose(layout.classes, positions, values, layout.block, block, layout.classes);
+    } else {
+      copy_lines(layout.classes, positions, values, layout.block, block, layout.class_stride);
+    }
+  }
+
+ private:
+  static void copy_lines(std::int64_t lines, std::int64_t n, const T* in, std::int64_t in_stride,
+                         T* out, std::int64_t out_stride) {
+    for (std::int64_t i = 0; i < lines; ++i)
+      std::copy_n(in + i * in_stride, n, out + i * out_stride);
+  }
 };
 
 // One call's targets and options for logits of type T.
@@ -62,7 +85,7 @@ class Problem {
         ignore_index_(options.ignore_index),
         share_(1 - options.label_smoothing),
         spread_(options.label_smoothing / static_cast<double>(layout.classes)) {
-    const bool columns = !layout.rows || layout.transposed;
+    const bool columns = !layout.rows || layout.staged;
     if constexpr (sizeof(T) == 4) {
       kernels_ = &kernel_table().cross_entropy.f32[columns];
     } else {
@@ -79,16 +102,12 @@ class Problem {
    public:
     Opened(const Problem& problem, const Block& block) : at(block) {
       const CrossEntropyLayout& layout = problem.layout;
-      const std::int64_t classes = layout.classes;
       x = problem.x_ + block.logits;
       q = problem.soft_ ? problem.targets_.template data<T>() + block.logits : nullptr;
-      run = {block.count, classes, layout.transposed ? kMaxPositions : layout.class_stride};
-      if (!layout.transposed) return;
-      transpose(block.count, classes, x, classes, x_transposed_.values, kMaxPositions);
-      x = x_transposed_.values;
-      if (q == nullptr) return;
-      transpose(block.count, classes, q, classes, q_transposed_.values, kMaxPositions);
-      q = q_transposed_.values;
+      run = {block.count, layout.classes, layout.staged ? layout.block : layout.class_stride};
+      if (!layout.staged) return;
+      x = staged_x_.from(layout, block.count, x);
+      if (q != nullptr) q = staged_q_.from(layout, block.count, q);
     }
     Opened(const Opened&) = delete;
     Opened& operator=(const Opened&) = delete;
@@ -98,7 +117,7 @@ class Problem {
     const T *x, *q;
 
    private:
-    Transposed<T> x_transposed_, q_transposed_;
+    Staged<T> staged_x_, staged_q_;
   };
 
   void log_sum_exp(const Opened& block, double* lse) const {
@@ -142,14 +161,11 @@ class Problem {
       }
       scale_mass[i] = scale[i] * mass[i];
     }
-    Transposed<T> transposed;
-    T* const written = layout.transposed ? transposed.values : grad + block.at.logits;
+    Staged<T> staged;
+    T* const written = layout.staged ? staged.values : grad + block.at.logits;
     kernels_->grad(block.run, block.x, soft_ || spread_ != 0 ? &target : nullptr, lse, scale_mass,
                    scale, written);
-    if (layout.transposed) {
-      transpose(layout.classes, block.at.count, transposed.values, kMaxPositions,
-                grad + block.at.logits, layout.classes);
-    }
+    if (layout.staged) staged.to(layout, block.at.count, grad + block.at.logits);
     if (soft_) return;
     for (std::int64_t i = 0; i < block.at.count; ++i) {
       const std::int64_t t = target_at(targets_, block.at.first + i);

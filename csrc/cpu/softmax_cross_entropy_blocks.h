@@ -12,8 +12,7 @@ namespace kernelgrad::cpu {
 
 constexpr std::int64_t kBlockElements = 1 << 12;
 constexpr std::int64_t kTaskElements = 1 << 15;
-// Rows of at most so many classes would leave most of a vector empty: their blocks are transposed on
-// the stack and taken as columns.
+// Rows of at most so many classes would leave most of a vector empty: they are taken as columns.
 constexpr std::int64_t kSmallClasses = 32;
 
 // The logits as outer x classes x inner, and its blocks of positions.
@@ -21,7 +20,10 @@ struct CrossEntropyLayout {
   std::int64_t outer, classes, inner;
   std::int64_t position_stride, class_stride;
   std::int64_t block, blocks_per_outer;  // rows form one long outer run
-  bool rows, transposed;
+  bool rows;
+  // Blocks are worked on in a copy on the stack, as columns: rows of few classes, which are transposed, and
+  // columns that fit, since a copy waits for the memory's far-apart lines all at once.
+  bool staged;
 
   explicit CrossEntropyLayout(const TensorView& logits) {
     const int axis = logits.ndim == 1 ? 0 : 1;
@@ -30,10 +32,12 @@ struct CrossEntropyLayout {
     inner = 1;
     for (int i = axis + 1; i < logits.ndim; ++i) inner *= logits.sizes[i];
     rows = inner == 1;
-    transposed = rows && classes <= kSmallClasses;
     position_stride = rows ? classes : 1;
     class_stride = inner;
-    block = std::clamp<std::int64_t>(kBlockElements / classes, rows ? 1 : 32, kMaxPositions);
+    const std::int64_t fitting = kBlockElements / classes;
+    block = rows ? std::clamp<std::int64_t>(fitting, 1, kMaxPositions)
+                 : std::clamp<std::int64_t>(fitting / 16 * 16, 32, kMaxPositions);
+    staged = rows ? classes <= kSmallClasses : classes * block <= kBlockElements;
     blocks_per_outer = ((rows ? outer : inner) + block - 1) / block;
   }
   std::int64_t positions() const { return outer * inner; }

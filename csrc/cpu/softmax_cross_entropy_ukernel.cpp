@@ -4,14 +4,14 @@
 // Edges      count >= 0, classes >= 1; an lse of +inf with a scale of 0 makes an ignored position's
 //            gradient 0; products that would be subnormal are 0; tails are masked.
 // Resources  log_sum_exp reads its rows once from memory; grad reads once and writes once.
-// Rounding   lse is kept in double: x - lse in float would lose what the probabilities need where
-// the
+// Rounding   lse is kept in double: x - lse in float would lose what the probabilities need where the
 //            logits are large. float subtracts its two halves one after the other.
 // Tried      -
 // Source     -
 #include "cpu/softmax_cross_entropy_ukernel.h"
 
 #include "cpu/log_sum_exp.h"
+#include "cpu/map_vectors.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
@@ -114,25 +114,22 @@ template <class T>
 void grad_rows(const CrossEntropyRun& run, const T* x, const TargetMass<T>* target,
                const double* lse, const T* scale_mass, const T* scale, T* out) {
   const T* q = target != nullptr ? target->q : nullptr;
+  Vec<T> flush{};
   for (std::int64_t i = 0; i < run.count; ++i, x += run.classes, out += run.classes) {
     const Split<T> l = split<T>(lse[i]);
     const Vec<T> high = broadcast(l.high), low = broadcast(l.low);
     const Vec<T> factor = broadcast(scale_mass[i]), minus_scale = broadcast(-scale[i]);
-    const Vec<T> flush = flush_for<T>(factor);
+    if (i == 0 || scale_mass[i] != scale_mass[i - 1]) flush = flush_for<T>(factor);
     const auto probability = [&](Vec<T> v) KERNELGRAD_LAMBDA_INLINE {
       return factor * exp_nonpositive<T>((v - high) - low, flush);
     };
-    std::int64_t c = 0;
     if (target == nullptr) {
-      for (; c + kLanes<T> <= run.classes; c += kLanes<T>) {
-        store<T>(out + c, probability(load(x + c)));
-      }
-      if (const std::int64_t n = run.classes - c; n > 0) {
-        store_partial<T>(out + c, probability(load_partial(x + c, n)), n);
-      }
+      map_vectors<T>(run.classes, out, [&](std::int64_t c, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+        return probability(read(x + c));
+      });
       continue;
     }
-    for (; c < run.classes; c += kLanes<T>) {
+    for (std::int64_t c = 0; c < run.classes; c += kLanes<T>) {
       const std::int64_t n = run.classes - c;
       const Vec<T> a = row_mass(*target, q, c, n);
       if (n >= kLanes<T>) {
@@ -154,10 +151,15 @@ struct SplitColumns {
 template <class T>
 KERNELGRAD_INLINE SplitColumns<T> split_columns(const double* lse, std::int64_t n) {
   T high[kLanes<T>] = {}, low[kLanes<T>] = {};
-  for (std::int64_t i = 0; i < n && i < kLanes<T>; ++i) {
+  const auto split_at = [&](std::int64_t i) KERNELGRAD_LAMBDA_INLINE {
     const Split<T> l = split<T>(lse[i]);
     high[i] = l.high;
     low[i] = l.low;
+  };
+  if (n >= kLanes<T>) {
+    for (int i = 0; i < kLanes<T>; ++i) split_at(i);  // by vectors
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) split_at(i);
   }
   return {load<T>(high), load<T>(low)};
 }
@@ -219,6 +221,9 @@ void target_sums_columns(const CrossEntropyRun& run, const T* x, const TargetMas
 template <class T>
 void grad_columns(const CrossEntropyRun& run, const T* x, const TargetMass<T>* target,
                   const double* lse, const T* scale_mass, const T* scale, T* out) {
+  bool alike = true;  // a logarithm for all positions
+  for (std::int64_t i = 1; i < run.count; ++i) alike &= scale_mass[i] == scale_mass[0];
+  const Vec<T> common = flush_for<T>(broadcast(run.count > 0 ? scale_mass[0] : T(0)));
   for_each_tile<T>(run.count, [&](auto tile, std::int64_t j) KERNELGRAD_LAMBDA_INLINE {
     constexpr int vectors = decltype(tile)::vectors;
     SplitColumns<T> l[vectors];
@@ -227,20 +232,23 @@ void grad_columns(const CrossEntropyRun& run, const T* x, const TargetMass<T>* t
       const std::int64_t first = j + v * kLanes<T>;
       l[v] = split_columns<T>(lse + first, run.count - first);
       factor[v] = tile.read(scale_mass + j, v);
-      flush[v] = flush_for<T>(factor[v]);
+      flush[v] = alike ? common : flush_for<T>(factor[v]);
       minus_scale[v] = -tile.read(scale + j, v);
     }
     for (std::int64_t c = 0; c < run.classes; ++c) {
       const std::int64_t at = c * run.class_stride + j;
+      const std::int64_t ahead = row_ahead<T>(tile, c, run.classes, run.class_stride) + j;
+      tile.ahead(x + ahead);
+      tile.ahead(out + ahead);
+      Vec<T> p[vectors];
       for (int v = 0; v < vectors; ++v) {
         const Vec<T> shifted = (tile.read(x + at, v) - l[v].high) - l[v].low;
-        const Vec<T> p = factor[v] * exp_nonpositive<T>(shifted, flush[v]);
-        if (target == nullptr) {
-          tile.write(out + at, v, p);
-        } else {
-          tile.write(out + at, v, fma(minus_scale[v], column_mass(*target, tile, c, at, v), p));
+        p[v] = factor[v] * exp_nonpositive<T>(shifted, flush[v]);
+        if (target != nullptr) {
+          p[v] = fma(minus_scale[v], column_mass(*target, tile, c, at, v), p[v]);
         }
       }
+      for (int v = 0; v < vectors; ++v) tile.write(out + at, v, p[v]);
     }
   });
 }

@@ -8,6 +8,7 @@
 #include "cpu/softmax_ukernel.h"
 
 #include "cpu/log_sum_exp.h"
+#include "cpu/map_vectors.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
@@ -19,11 +20,9 @@ constexpr std::int64_t kCachedRow = (1 << 17) / static_cast<std::int64_t>(sizeof
 // out[i] = f(a[i], b[i])
 template <class T, class Function>
 KERNELGRAD_INLINE void map_row(std::int64_t n, const T* a, const T* b, T* out, Function&& f) {
-  std::int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) store<T>(out + i, f(load(a + i), load(b + i)));
-  if (i < n) {
-    store_partial<T>(out + i, f(load_partial(a + i, n - i), load_partial(b + i, n - i)), n - i);
-  }
+  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+    return f(read(a + i), read(b + i));
+  });
 }
 
 template <class T>
@@ -69,10 +68,14 @@ void softmax_columns(std::int64_t columns, std::int64_t n, std::int64_t stride, 
     column_max_and_sum<T>(tile, n, stride, x + j, max, sum);
     for (int v = 0; v < vectors; ++v) sum[v] = T(1) / sum[v];
     for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t ahead = row_ahead<T>(tile, i, n, stride) + j;
+      tile.ahead(x + ahead);
+      tile.ahead(out + ahead);
+      Vec<T> y[vectors];
       for (int v = 0; v < vectors; ++v) {
-        const Vec<T> e = exp_nonpositive<T>(tile.read(x + i * stride + j, v) - max[v]);
-        tile.write(out + i * stride + j, v, e * sum[v]);
+        y[v] = exp_nonpositive<T>(tile.read(x + i * stride + j, v) - max[v]) * sum[v];
       }
+      for (int v = 0; v < vectors; ++v) tile.write(out + i * stride + j, v, y[v]);
     }
   });
 }
