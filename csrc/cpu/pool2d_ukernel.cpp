@@ -1,4 +1,4 @@
-// Computes   maximum and mean of sliding windows over one plane, and the mean's gradient.
+// Computes   maximum and mean of sliding windows over one plane.
 // Layout     pool2d_ukernel.h.
 // Edges      results whose windows lie inside the line go by vectors, the last vector overlapping
 //            the one before; the others one by one. Nothing outside a plane is touched.
@@ -8,40 +8,10 @@
 // Source     -
 #include "cpu/pool2d_ukernel.h"
 
-#include "cpu/simd.h"
+#include "cpu/pool2d_average_grad.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
-
-struct Interval {
-  std::int64_t begin, end;
-};
-
-KERNELGRAD_INLINE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-KERNELGRAD_INLINE std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-
-// Taps of window o that lie inside the input.
-KERNELGRAD_INLINE Interval taps_inside(const PoolAxis& axis, std::int64_t o) {
-  const std::int64_t start = o * axis.stride - axis.pad, d = axis.dilation;
-  const std::int64_t begin = start >= 0 ? 0 : (-start + d - 1) / d;
-  const std::int64_t end = start >= axis.size ? 0 : (axis.size - start + d - 1) / d;
-  return {begin, smaller(axis.taps, end)};
-}
-
-// Results all of whose taps lie inside the input.
-KERNELGRAD_INLINE Interval results_inside(const PoolAxis& axis) {
-  const std::int64_t begin = (axis.pad + axis.stride - 1) / axis.stride;
-  const std::int64_t room = axis.size + axis.pad - (axis.taps - 1) * axis.dilation - 1;
-  const std::int64_t end = room < 0 ? 0 : smaller(axis.outputs, room / axis.stride + 1);
-  return {begin, end};
-}
-
-// Positions that count in the divisor of window o.
-KERNELGRAD_INLINE std::int64_t divisor_of(const PoolAxis& axis, std::int64_t o, bool include_pad) {
-  const std::int64_t start = o * axis.stride - axis.pad, end = start + axis.taps;
-  if (include_pad) return smaller(end, axis.padded_end) - start;
-  return smaller(end, axis.size) - larger(start, 0);
-}
 
 // Even lanes of a, then odd lanes of b; L is a constant of the level.
 template <class T>
@@ -225,38 +195,6 @@ void average_plane(const PoolAxis& h, const PoolAxis& w, bool include_pad, const
                 : w.stride == 2 ? average_lines<T, 2>
                                 : average_lines<T, 0>;
   lines(h, w, include_pad, x, out);
-}
-
-// Adds the shares of line y's windows; TAPS is w.taps, or 0 if it is only known at run time.
-template <class T, int TAPS>
-void add_shares(const PoolAxis& h, const PoolAxis& w, bool include_pad, std::int64_t y,
-                const T* grad_out, T* grad_x) {
-  const Interval rows = taps_inside(h, y), inside = results_inside(w);
-  const std::int64_t top = y * h.stride - h.pad, height = divisor_of(h, y, include_pad);
-  const auto add = [&](std::int64_t c, Interval columns, T divisor) KERNELGRAD_LAMBDA_INLINE {
-    const T share = grad_out[c] / divisor;
-    for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-      T* line = grad_x + (top + i) * w.size + c * w.stride - w.pad;
-      for (std::int64_t j = columns.begin; j < columns.end; ++j) line[j] += share;
-    }
-  };
-  for (std::int64_t c = 0; c < w.outputs; ++c) {
-    if (c >= inside.begin && c < inside.end) {
-      add(c, {0, TAPS > 0 ? TAPS : w.taps}, static_cast<T>(height * w.taps));
-    } else {
-      add(c, taps_inside(w, c), static_cast<T>(height * divisor_of(w, c, include_pad)));
-    }
-  }
-}
-
-template <class T>
-void average_plane_grad(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* grad_out,
-                        T* grad_x) {
-  for (std::int64_t i = 0; i < h.size * w.size; ++i) grad_x[i] = 0;
-  auto* add = w.taps == 2 ? add_shares<T, 2> : w.taps == 3 ? add_shares<T, 3> : add_shares<T, 0>;
-  for (std::int64_t y = 0; y < h.outputs; ++y, grad_out += w.outputs) {
-    add(h, w, include_pad, y, grad_out, grad_x);
-  }
 }
 
 }  // namespace

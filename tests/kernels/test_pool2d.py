@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,10 +72,7 @@ def test_avg_pool2d_matches_reference(backend, problem, include):
     assert_within(guarded.array, expected, product_tolerance(magnitude, terms, x.dtype))
 
 
-@given(problem=problems(dilated=False), include=st.booleans(), seed=st.integers(0, 2**32 - 1))
-def test_avg_pool2d_grad_matches_reference(backend, problem, include, seed):
-    x, kernel, options = problem
-    options = {**options, "count_include_pad": include}
+def check_avg_pool2d_grad(x: Array, kernel: Any, options: dict[str, Any], seed: int) -> None:
     shape = reference.avg_pool2d(x, kernel, **options).shape
     grad_out = np.random.default_rng(seed).standard_normal(shape).astype(x.dtype)
     guarded = GuardedOutput(x.shape, x.dtype)
@@ -84,6 +82,28 @@ def test_avg_pool2d_grad_matches_reference(backend, problem, include, seed):
     magnitude = reference.avg_pool2d_grad(abs(grad_out), x.shape[2:], kernel, **options)
     terms = kernel[0] * kernel[1] + 1
     assert_within(guarded.array, expected, product_tolerance(magnitude, terms, x.dtype))
+
+
+@given(problem=problems(dilated=False), include=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_avg_pool2d_grad_matches_reference(backend, problem, include, seed):
+    x, kernel, options = problem
+    check_avg_pool2d_grad(x, kernel, {**options, "count_include_pad": include}, seed)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [
+        ((90, 100), (3, 3), 1, 1),  # more lines than one group of shares
+        ((5, 2600), (3, 2), 2, 1),
+        ((3, 4300), (2, 3), 1, 0),  # lines, windows and strides past what is summed by vectors
+        ((67, 80), (65, 66), 1, 3),
+        ((40, 41), (3, 3), 17, 1),
+    ],
+)
+def test_avg_pool2d_grad_of_large_windows_and_lines(isa, dtype, size, kernel, stride, padding):
+    x = np.zeros((1, 2, *size), dtype)
+    options = {"stride": (stride,) * 2, "padding": (padding,) * 4}
+    check_avg_pool2d_grad(x, kernel, options, seed=0)
 
 
 def test_max_pool2d_first_maximum_and_nan_win(backend, dtype):
