@@ -18,7 +18,7 @@ from kernelgrad import kernels
 from reference.softmax_cross_entropy import softmax_cross_entropy as reference_loss
 from workloads import normal
 
-SHAPES = ((4096, 1000), (32, 10), (1024, 10), (512, 32_000), (8, 21, 128, 128))
+SHAPES = ((4096, 1000), (32, 10), (1024, 10), (512, 32_000), (1024, 50_257), (8, 21, 128, 128))
 
 
 def targets_of(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

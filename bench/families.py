@@ -14,6 +14,7 @@ import numpy as np
 import bench_conv2d
 import bench_elementwise
 import bench_matmul
+import bench_optimizer
 import bench_pool2d
 import bench_softmax_cross_entropy
 import training
@@ -134,6 +135,7 @@ FAMILIES = (
             Group("elementwise functions", "", share=0.8),
         ),
     ),
+    Family("Optimizer steps", bench_optimizer.cases, (Group("steps", "", share=0.8),)),
 )
 
 
