@@ -74,7 +74,7 @@ GROWTHS = (
         "Convolution of n images, forward and backward",
         "images",
         tuple(dict.fromkeys(neighbours(2, 64))),
-        lambda n: workloads.conv2d_case(n, 32, 26, 64, 3, 0),
+        lambda n: workloads.conv2d_case(workloads.Convolution(n, 32, 26, 64, (3, 3))),
         float,
         4,
     ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,14 +17,111 @@ from tolerances import product_tolerance, sum_tolerance
 Array = np.ndarray[Any, Any]
 
 SKINNY = ((128, 10, 784), (64, 2048, 1152), (35, 8457, 640))  # products: m, n, k
-# batch, input channels, size, output channels, filter, padding: the digit CNN's, then ResNet's.
+
+
+class Convolution(NamedTuple):
+    """Square images, convolved."""
+
+    batch: int
+    channels: int
+    size: int
+    filters: int
+    kernel: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.batch, self.channels, self.size, self.size)
+
+    @property
+    def w_shape(self) -> tuple[int, ...]:
+        return (self.filters, self.channels // self.groups, *self.kernel)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        sides = (
+            (self.size + 2 * pad - (taps - 1) * self.dilation - 1) // self.stride + 1
+            for taps, pad in zip(self.kernel, self.padding, strict=True)
+        )
+        return (self.batch, self.filters, *sides)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments that every library calls by these names."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    @property
+    def flops(self) -> float:
+        """Of the forward pass, and of each of the gradients of input and weight."""
+        return 2.0 * math.prod(self.out_shape) * math.prod(self.w_shape[1:])
+
+    def __str__(self) -> str:
+        kh, kw = self.kernel
+        text = f"{self.batch}x{self.channels}x{self.size} -> {self.filters}"
+        text += f" k{kh}" if kh == kw else f" k{kh}x{kw}"
+        for letter, value in (("s", self.stride), ("d", self.dilation), ("g", self.groups)):
+            text += f" {letter}{value}" if value > 1 else ""
+        return text
+
+
+def same(
+    batch: int, channels: int, size: int, filters: int, *kernel: int, **options: int
+) -> Convolution:
+    """Padded as far as the filter reaches; one number for a square filter."""
+    kh, kw = kernel if len(kernel) == 2 else kernel * 2
+    reach = options.get("dilation", 1)
+    padding = ((kh - 1) * reach // 2, (kw - 1) * reach // 2)
+    return Convolution(batch, channels, size, filters, (kh, kw), padding, **options)
+
+
+def _resnet50() -> Iterator[Convolution]:
+    """Its distinct layers behind the first: each stage's bottleneck, entered with a stride of 2."""
+    size, into = 56, 64
+    for stage, width in enumerate((64, 128, 256, 512)):
+        stride = 1 if stage == 0 else 2
+        yield same(16, into, size, width, 1)
+        if stride == 2:
+            yield same(16, width, size, width, 3, stride=2)
+            yield same(16, into, size, 4 * width, 1, stride=2)
+            size //= 2
+        yield same(16, width, size, width, 3)
+        yield same(16, width, size, 4 * width, 1)
+        yield same(16, 4 * width, size, width, 1)
+        into = 4 * width
+
+
 CONVOLUTIONS = (
-    (128, 1, 28, 32, 3, 0),
-    (128, 32, 26, 64, 3, 0),
-    (16, 64, 56, 64, 3, 1),
-    (16, 128, 28, 128, 3, 1),
-    (16, 256, 14, 256, 3, 1),
-    (16, 512, 7, 512, 3, 1),
+    # First layers.
+    Convolution(128, 1, 28, 32, (3, 3)),
+    same(64, 1, 28, 6, 5),
+    same(32, 3, 32, 64, 3),
+    same(16, 3, 64, 32, 5),
+    same(8, 3, 224, 64, 7, stride=2),
+    same(8, 3, 224, 32, 3, stride=2),
+    same(16, 4, 56, 48, 3),
+    # The digit CNN's second.
+    Convolution(128, 32, 26, 64, (3, 3)),
+    *_resnet50(),
+    # Large, dilated and asymmetric filters.
+    same(16, 64, 28, 96, 5),
+    same(16, 64, 28, 64, 3, dilation=2),
+    same(16, 128, 17, 128, 1, 7),
+    same(16, 128, 17, 128, 7, 1),
+    # Groups, down to one channel each.
+    same(16, 128, 28, 128, 3, groups=4),
+    same(16, 128, 28, 128, 3, groups=32),
+    same(16, 128, 28, 128, 3, groups=128),
+    same(16, 128, 28, 128, 3, groups=128, stride=2),
+    same(16, 512, 14, 512, 3, groups=512),
+    same(16, 128, 28, 128, 5, groups=128),
 )
 
 
@@ -63,66 +160,97 @@ def of_dtype(name: str, dtype: Any) -> str:
     return name if np.dtype(dtype) == np.float32 else f"{name} {np.dtype(dtype)}"
 
 
-def conv2d_case(batch: int, cin: int, size: int, cout: int, kernel: int, padding: int) -> Case:
-    """Forward, then the gradients of input, weight and bias, through each framework's autograd."""
-    x, w = normal(batch, cin, size, size, seed=1), normal(cout, cin, kernel, kernel, seed=2)
-    b = normal(cout, seed=3)
-    out_size = size + 2 * padding - kernel + 1
-    g = normal(batch, cout, out_size, out_size, seed=4)
+def conv2d_values(layer: Convolution) -> tuple[Array, Array, Array, Array]:
+    """Image, filters, bias and the gradient of the result."""
+    return (
+        normal(*layer.x_shape, seed=1),
+        normal(*layer.w_shape, seed=2),
+        normal(layer.filters, seed=3),
+        normal(*layer.out_shape, seed=4),
+    )
 
-    ours = [kg.tensor(value, requires_grad=True) for value in (x, w, b)]
+
+def conv2d_case(layer: Convolution, of_input: bool = True) -> Case:
+    """Forward, then the gradients of input (if wanted), weight and bias, through autograd."""
+    x, w, b, g = conv2d_values(layer)
+    first = 0 if of_input else 1
+
+    ours = [kg.tensor(value, requires_grad=i >= first) for i, value in enumerate((x, w, b))]
     our_g = kg.asarray(g)
 
     def run_ours() -> tuple[Any, ...]:
-        y = F.conv2d(*ours, padding=padding)
-        return (y, *kg.grad(y, ours, our_g))
+        y = F.conv2d(*ours, **layer.options)
+        return (y, *kg.grad(y, ours[first:], our_g))
 
     runs: dict[str, Callable[[], Any]] = {"kernelgrad": run_ours}
     if torch := optional("torch"):
-        theirs = [torch.from_numpy(value.copy()).requires_grad_() for value in (x, w, b)]
+        theirs = [torch.from_numpy(value.copy()) for value in (x, w, b)]
+        for value in theirs[first:]:
+            value.requires_grad_()
         their_g = torch.from_numpy(g)
 
         def run_torch() -> tuple[Any, ...]:
-            y = torch.nn.functional.conv2d(*theirs, padding=padding)
-            return (y, *torch.autograd.grad(y, theirs, their_g))
+            y = torch.nn.functional.conv2d(*theirs, **layer.options)
+            return (y, *torch.autograd.grad(y, theirs[first:], their_g))
 
         runs["torch"] = run_torch
     if jax := optional("jax"):
-        runs["jax"] = _jax_conv2d(jax, x, w, b, g, padding)
+        runs["jax"] = _jax_conv2d(jax, layer, (x, w, b, g), first)
 
-    taps = kernel * kernel
-    flops = 3 * 2.0 * batch * cout * out_size**2 * cin * taps
-    name = f"conv2d {batch}x{cin}x{size}x{size} -> {cout}, k{kernel} p{padding}"
+    def reference() -> list[tuple[Array, Array]]:
+        results = conv2d_reference(layer, x, w, b, g)
+        return [results[0], *results[1 + first :]]
+
+    name = f"conv2d {layer}{'' if of_input else ', no grad_input'}"
     moved = 2.0 * (x.nbytes + w.nbytes + g.nbytes)  # each, and its gradient
-    reference = functools.partial(_conv2d_reference, x, w, b, g, padding)
-    return Case(name, runs, reference, flops=flops, bytes=moved)
+    return Case(name, runs, reference, flops=(3 - first) * layer.flops, bytes=moved)
 
 
-def _jax_conv2d(jax: Any, x: Array, w: Array, b: Array, g: Array, padding: int) -> Any:
-    sides = [(padding, padding)] * 2
+def conv2d_cases() -> Iterator[Case]:
+    """First layers also as they are used: nobody wants the gradient of the data."""
+    for layer in CONVOLUTIONS:
+        yield conv2d_case(layer)
+        if layer.channels <= 4:
+            yield conv2d_case(layer, of_input=False)
+
+
+def _jax_conv2d(jax: Any, layer: Convolution, values: tuple[Array, ...], first: int) -> Any:
+    sides = [(pad, pad) for pad in layer.padding]
 
     def forward(x: Any, w: Any, b: Any) -> Any:
-        return jax.lax.conv_general_dilated(x, w, (1, 1), sides) + b[:, None, None]
+        return b[:, None, None] + jax.lax.conv_general_dilated(
+            x,
+            w,
+            (layer.stride,) * 2,
+            sides,
+            rhs_dilation=(layer.dilation,) * 2,
+            feature_group_count=layer.groups,
+        )
 
     @jax.jit
     def both(x: Any, w: Any, b: Any, g: Any) -> Any:
         y, pull_back = jax.vjp(forward, x, w, b)
-        return (y, *pull_back(g))
+        return (y, *pull_back(g)[first:])
 
-    values = [jax.device_put(value) for value in (x, w, b, g)]
-    return lambda: jax.block_until_ready(both(*values))
+    on_device = [jax.device_put(value) for value in values]
+    return lambda: jax.block_until_ready(both(*on_device))
 
 
-def _conv2d_reference(
-    x: Array, w: Array, b: Array, g: Array, padding: int
+def conv2d_reference(
+    layer: Convolution, x: Array, w: Array, b: Array, g: Array
 ) -> list[tuple[Array, Array]]:
     """Output and gradients in float64 as sums over the filter's taps, and their bounds."""
     wide = [value.astype(np.float64) for value in (x, w, b, g)]
-    exact = conv2d_with_gradients(*wide, padding)
-    magnitude = conv2d_with_gradients(*map(np.abs, wide), padding)
-    cout, cin, kh, kw = w.shape
-    places = g.size // cout
-    depths = (cin * kh * kw + 1, cout * kh * kw, places, places)
+    exact = conv2d_with_gradients(layer, *wide)
+    magnitude = conv2d_with_gradients(layer, *map(np.abs, wide))
+    taps = math.prod(layer.kernel)
+    places = g.size // layer.filters
+    depths = (
+        layer.channels // layer.groups * taps + 1,
+        layer.filters // layer.groups * taps,
+        places,
+        places,
+    )
     return [
         (value, product_tolerance(bound, depth, np.float32))
         for value, bound, depth in zip(exact, magnitude, depths, strict=True)
@@ -130,32 +258,38 @@ def _conv2d_reference(
 
 
 def conv2d_with_gradients(
-    x: Array, w: Array, b: Array, g: Array, padding: int
+    layer: Convolution, x: Array, w: Array, b: Array, g: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """y, grad_x, grad_w, grad_b of a convolution of stride 1."""
-    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
-    padded = np.pad(x, sides)
-    oh, ow = g.shape[2:]
-    y = np.zeros_like(g) + b[:, None, None]
-    grad_padded, grad_w = np.zeros_like(padded), np.empty_like(w)
-    for i, j in np.ndindex(w.shape[2:]):
-        window = np.s_[:, :, i : i + oh, j : j + ow]
-        y += np.einsum("ncp,oc->nop", _flat(padded[window]), w[:, :, i, j], optimize=True).reshape(
-            g.shape
+    """y, grad_x, grad_w, grad_b; a group's channels have an axis of their own in between."""
+    (pad_h, pad_w), groups = layer.padding, layer.groups
+    padded = np.pad(x, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+    padded = padded.reshape(layer.batch, groups, -1, *padded.shape[2:])
+    grouped_w, grouped_g = (
+        w.reshape(groups, -1, *w.shape[1:]),
+        g.reshape(layer.batch, groups, -1, *g.shape[2:]),
+    )
+    flat_g = grouped_g.reshape(*grouped_g.shape[:3], -1)
+    y = np.zeros_like(grouped_g)
+    grad_padded, grad_w = np.zeros_like(padded), np.empty_like(grouped_w)
+    for tap in np.ndindex(layer.kernel):
+        window = (
+            ...,
+            *(
+                slice(first, first + (count - 1) * layer.stride + 1, layer.stride)
+                for first, count in zip((t * layer.dilation for t in tap), g.shape[2:], strict=True)
+            ),
         )
-        grad_padded[window] += np.einsum(
-            "nop,oc->ncp", _flat(g), w[:, :, i, j], optimize=True
-        ).reshape(padded[window].shape)
-        grad_w[:, :, i, j] = np.einsum(
-            "nop,ncp->oc", _flat(g), _flat(padded[window]), optimize=True
+        pixels = padded[window].reshape(*padded.shape[:3], -1)
+        filters = grouped_w[(..., *tap)]
+        y += (filters @ pixels).reshape(y.shape)
+        grad_padded[window] += (filters.transpose(0, 2, 1) @ flat_g).reshape(
+            grad_padded[window].shape
         )
-    size_h, size_w = x.shape[2:]
-    grad_x = grad_padded[:, :, padding : padding + size_h, padding : padding + size_w]
-    return y, grad_x, grad_w, g.sum(axis=(0, 2, 3))
-
-
-def _flat(planes: Array) -> Array:
-    return planes.reshape(*planes.shape[:2], -1)
+        grad_w[(..., *tap)] = (flat_g @ pixels.transpose(0, 1, 3, 2)).sum(axis=0)
+    inner = np.s_[:, :, pad_h : pad_h + layer.size, pad_w : pad_w + layer.size]
+    grad_x = grad_padded.reshape(layer.batch, -1, *padded.shape[3:])[inner]
+    y = y.reshape(g.shape) + b[:, None, None]
+    return y, grad_x, grad_w.reshape(w.shape), g.sum(axis=(0, 2, 3))
 
 
 def cross_entropy_case(rows: int, classes: int) -> Case:
