@@ -1,6 +1,8 @@
 // A correlation's filters in panels, as the products read them.
 #pragma once
 
+#include <type_traits>
+
 #include "common/allocator.h"
 #include "common/thread_pool.h"
 #include "cpu/conv2d_correlate.h"
@@ -19,6 +21,21 @@ std::size_t packed_filters_bytes(const Correlation<T>& c, std::int64_t height) {
   return (static_cast<std::size_t>(values) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+// function(height), as a constant for the heights of AVX2's panels.
+template <class Function>
+void with_constant(std::int64_t height, Function&& function) {
+  if (height == 4) return function(std::integral_constant<std::int64_t, 4>{});
+  if (height == 6) return function(std::integral_constant<std::int64_t, 6>{});
+  if (height == 16) return function(std::integral_constant<std::int64_t, 16>{});
+  function(height);
+}
+
+template <class T>
+void prefetch(const T* values, std::int64_t count) {
+  constexpr auto kLine = static_cast<std::int64_t>(kAlignment / sizeof(T));
+  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(values + i, 0, 2);
+}
+
 // rows x depth values of a group from row `first` on, as panels of `height` rows. The depth is in
 // the order of tap_offsets, `channels` channels at a time (1: channel by channel); for each step the
 // rows' values lie side by side. The places past the last row are not written.
@@ -26,21 +43,27 @@ template <class T>
 void pack_filter_rows(const Correlation<T>& c, const T* filter, Range rows, std::int64_t height,
                       std::int64_t channels, T* panels) {
   for (std::int64_t first = rows.begin; first < rows.end; first += height) {
-    const std::int64_t count = std::min(height, rows.end - first);
-    T* to = panels + first * c.depth();
-    for (std::int64_t pass = 0; pass < c.channels; pass += channels) {
-      const std::int64_t end = std::min(c.channels, pass + channels);
-      for (std::int64_t y = 0; y < c.h.taps; ++y) {
-        const T* from = filter + first * c.filter_row + c.w.filter_first +
-                        (c.h.filter_first + y * c.h.filter_step) * c.filter_width;
-        for (std::int64_t i = pass; i < end; ++i) {
-          for (std::int64_t x = 0; x < c.w.taps; ++x, to += height) {
-            const T* value = from + i * c.filter_channel + x * c.w.filter_step;
-            for (std::int64_t r = 0; r < count; ++r) to[r] = value[r * c.filter_row];
+    const std::int64_t present = std::min(height, rows.end - first);
+    const T* const corner =
+        filter + first * c.filter_row + c.w.filter_first + c.h.filter_first * c.filter_width;
+    // The next panel's values, where they lie behind these.
+    const std::int64_t next = c.filter_row < c.filter_channel ? present * c.filter_row : 0;
+    with_constant(present, [&](auto count) {
+      T* to = panels + first * c.depth();
+      for (std::int64_t pass = 0; pass < c.channels; pass += channels) {
+        const std::int64_t end = std::min(c.channels, pass + channels);
+        for (std::int64_t y = 0; y < c.h.taps; ++y) {
+          const T* from = corner + y * c.h.filter_step * c.filter_width;
+          for (std::int64_t i = pass; i < end; ++i) {
+            prefetch(from + i * c.filter_channel + count * c.filter_row, next);
+            for (std::int64_t x = 0; x < c.w.taps; ++x, to += height) {
+              const T* value = from + i * c.filter_channel + x * c.w.filter_step;
+              for (std::int64_t r = 0; r < count; ++r) to[r] = value[r * c.filter_row];
+            }
           }
         }
       }
-    }
+    });
   }
 }
 

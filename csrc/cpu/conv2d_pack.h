@@ -109,6 +109,8 @@ void pack_runs(const T* image, std::int64_t channels, std::int64_t channel_strid
           store(panel + target[r] + v * kLanes<T>, load(from + source[r] + v * kLanes<T>));
         }
       }
+      // The next panel's pixels: lines far apart defeat the processor's own prefetching.
+      __builtin_prefetch(from + source[RUNS - 1] + 2 * kConv2dNR<T> - 1, 0, 2);
     }
   }
 }

@@ -40,10 +40,13 @@ void place_scratch(ProductPlan& plan, const Correlation<T>& c, std::int64_t nr) 
 }
 
 // Panels of the image cost what half a tile's columns cost, beside the waste of incomplete tiles,
-// and repay it over many rows.
+// and repay it over many rows; over fewer where a pixel's channels lie in many pages of memory, which
+// points would visit again for each panel of filters.
 template <class T>
 bool is_by_points(const GemmKernels<T>& kernels, const Correlation<T>& c) {
+  constexpr std::int64_t kPlanes = 128;
   const std::int64_t mr = kernels.mr, nr = kernels.nr;
+  if (c.taps() == 1 && c.channels > kPlanes && c.rows > 2 * nr) return false;
   return c.rows <= 4 * nr &&
          ceil_quotient(c.rows, nr) * nr < ceil_quotient(c.rows, mr) * mr + nr / 2;
 }
