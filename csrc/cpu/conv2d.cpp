@@ -9,17 +9,12 @@ namespace kernelgrad::cpu {
 namespace {
 
 template <class T>
-bool is_direct(const Correlation<T>& c) {
-  return c.rows <= kConv2dDirectRows;
-}
-
-template <class T>
 std::size_t workspace_bytes(const Correlation<T>& c) {
   if (c.is_empty()) return 0;
-  if (is_direct(c)) return correlate_direct_workspace_bytes(c);
   // Whether the image is sparse may have changed by the time of the call.
-  return std::max(correlate_product_workspace_bytes(c),
-                  may_correlate_sparse(c) ? correlate_sparse_workspace_bytes(c) : 0);
+  return std::max(
+      is_direct(c) ? correlate_direct_workspace_bytes(c) : correlate_product_workspace_bytes(c),
+      may_correlate_sparse(c) ? correlate_sparse_workspace_bytes(c) : 0);
 }
 
 template <class T>
@@ -31,9 +26,8 @@ bool is_sparse(const Correlation<T>& c) {
 template <class T>
 void correlate(const Correlation<T>& c, const Workspace& workspace) {
   if (c.is_empty()) return;
-  if (is_direct(c)) return correlate_direct(c, workspace);
   if (is_sparse(c) && correlate_sparse(c, workspace)) return;
-  correlate_product(c, workspace);
+  is_direct(c) ? correlate_direct(c, workspace) : correlate_product(c, workspace);
 }
 
 template <class T>

@@ -17,12 +17,13 @@ struct Correlation : kernelgrad::Correlation<T> {
   bool out_is_dense() const { return this->is_whole() && this->out_width == this->w.outputs; }
 };
 
-// The two ways to do it: as a product, and directly for at most kConv2dDirectRows result channels in
-// a group. Both need at least one result.
+// The two ways to do it: as a product, and directly. Both need at least one result.
 template <class T>
 std::size_t correlate_product_workspace_bytes(const Correlation<T>& c);
 template <class T>
 void correlate_product(const Correlation<T>& c, const Workspace& workspace);
+template <class T>
+bool is_direct(const Correlation<T>& c);
 template <class T>
 std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c);
 template <class T>

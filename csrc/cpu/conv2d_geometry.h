@@ -6,6 +6,7 @@
 
 #include "common/conv2d_axis.h"
 #include "cpu/conv2d_ukernel.h"
+#include "cpu/kernel_table.h"
 
 namespace kernelgrad::cpu {
 
@@ -13,6 +14,17 @@ namespace kernelgrad::cpu {
 constexpr std::int64_t count_below(std::int64_t position, std::int64_t start, std::int64_t step,
                                    std::int64_t count) {
   return position <= start ? 0 : std::min(count, ceil_quotient(position - start, step));
+}
+
+// Whether a product of this depth, of `most` at the most, is too short to repay packing its operands
+// or turning its results; against that count the lanes that stay idle at the end of each line of
+// `columns` results.
+template <class T>
+bool is_short_sum(std::int64_t depth, std::int64_t most, std::int64_t columns) {
+  constexpr std::int64_t kPacking = 20;  // steps of the sum that packing costs
+  const std::int64_t lanes = kernel_table().conv2d.of<T>().nr / 2;
+  const std::int64_t idle = ceil_quotient(columns, lanes) * lanes - columns;
+  return depth <= most && depth * idle <= kPacking * columns;
 }
 
 // A row of the padded copy: the grid's points, taken apart by point modulo stride so that the inputs

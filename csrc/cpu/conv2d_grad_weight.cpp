@@ -3,7 +3,6 @@
 #include "cpu/conv2d_grad_weight.h"
 
 #include <atomic>
-#include <functional>
 
 #include "common/scratch_slots.h"
 #include "cpu/conv2d_sparse.h"
@@ -15,7 +14,6 @@ namespace {
 
 constexpr std::int64_t kTasks = 32;              // enough to keep many cores busy
 constexpr std::int64_t kPositionsOfPart = 1024;  // below, adding the parts would show
-constexpr std::int64_t kRowsOfDots = 2;          // for them packing would not pay
 constexpr std::int64_t kPieceOfSum = 1 << 15;    // values that one task adds
 
 template <class T>
@@ -23,7 +21,7 @@ class GradWeightCall {
  public:
   GradWeightCall(const TensorView& grad_out, const TensorView& x, const Window2d& window,
                  std::int64_t groups, const TensorView& grad_w)
-      : kernels_(kernel_table().conv2d.of<T>()), size_(grad_w.size()) {
+      : size_(grad_w.size()) {
     g_.h = forward_axis(window.height, x.sizes[2], grad_out.sizes[2]);
     g_.w = forward_axis(window.width, x.sizes[3], grad_out.sizes[3]);
     g_.images = x.sizes[0];
@@ -33,17 +31,12 @@ class GradWeightCall {
     g_.image = x.data<T>();
     g_.grad_out = grad_out.data<T>();
     if (is_empty()) return;
-    const bool dots = g_.rows <= kRowsOfDots;
-    const auto plan = dots ? plan_grad_weight_dots<T> : plan_grad_weight_product<T>;
-    const auto run = dots ? grad_weight_dots<T> : grad_weight_product<T>;
-    dense_ = make_way(plan(kernels_, g_), [this, run](const auto&... arguments) {
-      run(kernels_, g_, arguments...);
-      return true;
-    });
-    if (dots || !may_be_sparse(g_)) return;
-    sparse_ = make_way(plan_grad_weight_sparse(g_), [this](const auto&... arguments) {
-      return grad_weight_sparse(g_, arguments...);
-    });
+    const bool dots = is_by_dots(g_);
+    dense_ = dots ? make_way(plan_grad_weight_dots(g_), grad_weight_dots<T>)
+                  : make_way(plan_grad_weight_product(g_), grad_weight_product<T>);
+    if (may_be_sparse(g_)) {
+      sparse_ = make_way(plan_grad_weight_sparse(g_), grad_weight_sparse<T>);
+    }
   }
 
   std::size_t workspace_bytes() const {
@@ -65,15 +58,15 @@ class GradWeightCall {
   }
 
  private:
-  // One way to compute a part of the images: tasks that write to a gradient of the part's own, and
-  // say whether they could.
+  // One way to compute a part of the images: tasks that write to a gradient of the part's own.
+  using Run = bool (*)(const GradWeight<T>&, const GradWeightPlan&, std::int64_t, Range, T*,
+                       std::byte*);
   struct Way {
     GradWeightPlan plan;
     std::int64_t parts;
-    std::function<bool(const GradWeightPlan&, std::int64_t, Range, T*, std::byte*)> run;
+    Run run;
   };
 
-  template <class Run>
   Way make_way(const GradWeightPlan& plan, Run run) const {
     // Parts stay a small fraction of the activations.
     const std::int64_t activations = g_.images * (g_.groups * g_.channels * g_.h.size * g_.w.size +
@@ -103,7 +96,7 @@ class GradWeightCall {
       const std::int64_t part = index / way.plan.tasks, task = index % way.plan.tasks;
       const Range images = split_range(g_.images, way.parts, part);
       ScratchSlots::Lease lease(slots);
-      if (!way.run(way.plan, task, images, sums + part * size_, lease.ptr())) done = false;
+      if (!way.run(g_, way.plan, task, images, sums + part * size_, lease.ptr())) done = false;
     });
     if (done && way.parts > 1) add_parts(way.parts, sums, grad_w);
     return done;
@@ -119,7 +112,6 @@ class GradWeightCall {
     });
   }
 
-  const Conv2dKernels<T>& kernels_;
   GradWeight<T> g_{};
   std::int64_t size_;
   Way dense_{}, sparse_{};

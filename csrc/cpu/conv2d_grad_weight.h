@@ -1,6 +1,6 @@
-// The ways to compute conv2d_grad_weight: by a product, by dot products for few rows, and by the
-// non-zero values of a sparse grad_out (conv2d_sparse.h). Each is a set of tasks that can run on any range of the images; conv2d_grad_weight.cpp cuts the images
-// into parts and joins their sums.
+// The ways to compute conv2d_grad_weight: by a product, by dot products, and by the non-zero values of
+// a sparse grad_out (conv2d_sparse.h). Each is a set of tasks that can run on any range of the images;
+// conv2d_grad_weight.cpp cuts the images into parts and joins their sums.
 #pragma once
 
 #include <cstddef>
@@ -38,19 +38,20 @@ struct GradWeightPlan {
   std::size_t copy, panels, points, offsets, taps, bytes;  // places in a task's scratch memory
 };
 
+// Each way's tasks write to grad_w, and say whether they could.
 template <class T>
-GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g);
+GradWeightPlan plan_grad_weight_product(const GradWeight<T>& g);
 template <class T>
-void grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
-                         const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
-                         std::byte* scratch);
+bool grad_weight_product(const GradWeight<T>& g, const GradWeightPlan& plan, std::int64_t task,
+                         Range images, T* grad_w, std::byte* scratch);
 
 template <class T>
-GradWeightPlan plan_grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g);
+bool is_by_dots(const GradWeight<T>& g);
 template <class T>
-void grad_weight_dots(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
-                      const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
-                      std::byte* scratch);
+GradWeightPlan plan_grad_weight_dots(const GradWeight<T>& g);
+template <class T>
+bool grad_weight_dots(const GradWeight<T>& g, const GradWeightPlan& plan, std::int64_t task,
+                      Range images, T* grad_w, std::byte* scratch);
 
 template <class T>
 bool may_be_sparse(const GradWeight<T>& g);

@@ -28,10 +28,9 @@ std::int64_t channels_of(const GradWeight<T>& g, std::int64_t columns) {
 template <class T>
 class ProductTask {
  public:
-  ProductTask(const Conv2dKernels<T>& kernels, const GradWeight<T>& g, const GradWeightPlan& plan,
-              std::int64_t task, T* grad_w, std::byte* scratch)
-      : kernels_(kernels),
-        g_(g),
+  ProductTask(const GradWeight<T>& g, const GradWeightPlan& plan, std::int64_t task, T* grad_w,
+              std::byte* scratch)
+      : g_(g),
         plan_(plan),
         in_place_(g.w.stride == 1 && g.h.is_image() && g.w.is_image()),
         row_(in_place_ ? PaddedRow::of_image(g.w) : PaddedRow(g.w)),
@@ -130,7 +129,7 @@ class ProductTask {
     }
   }
 
-  const Conv2dKernels<T>& kernels_;
+  const Conv2dKernels<T>& kernels_ = kernel_table().conv2d.of<T>();
   const GemmKernels<T>& gemm_ = kernel_table().gemm.of<T>();
   const GradWeight<T>& g_;
   const GradWeightPlan& plan_;
@@ -147,9 +146,9 @@ class ProductTask {
 }  // namespace
 
 template <class T>
-GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g) {
+GradWeightPlan plan_grad_weight_product(const GradWeight<T>& g) {
   GradWeightPlan plan{};
-  const std::int64_t nr = kernels.nr;
+  const std::int64_t nr = kernel_table().conv2d.of<T>().nr;
   plan.pitch = PaddedRow(g.w).pitch;
   plan.chunk.lines = std::clamp<std::int64_t>(kPositions / g.w.outputs, 1, g.h.outputs);
   plan.chunk.images =
@@ -182,23 +181,21 @@ GradWeightPlan plan_grad_weight_product(const Conv2dKernels<T>& kernels, const G
 }
 
 template <class T>
-void grad_weight_product(const Conv2dKernels<T>& kernels, const GradWeight<T>& g,
-                         const GradWeightPlan& plan, std::int64_t task, Range images, T* grad_w,
-                         std::byte* scratch) {
-  ProductTask<T> product(kernels, g, plan, task, grad_w, scratch);
+bool grad_weight_product(const GradWeight<T>& g, const GradWeightPlan& plan, std::int64_t task,
+                         Range images, T* grad_w, std::byte* scratch) {
+  ProductTask<T> product(g, plan, task, grad_w, scratch);
   bool first = true;
   for_each_chunk(plan.chunk, images, g.h.outputs, [&](Range some, Range lines) {
     product.add_chunk(some, lines, first);
     first = false;
   });
+  return true;
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                      \
-  template GradWeightPlan plan_grad_weight_product<T>(const Conv2dKernels<T>&,         \
-                                                      const GradWeight<T>&);           \
-  template void grad_weight_product<T>(const Conv2dKernels<T>&, const GradWeight<T>&,  \
-                                       const GradWeightPlan&, std::int64_t, Range, T*, \
-                                       std::byte*);
+#define KERNELGRAD_INSTANTIATE(T)                                                                 \
+  template GradWeightPlan plan_grad_weight_product<T>(const GradWeight<T>&);                      \
+  template bool grad_weight_product<T>(const GradWeight<T>&, const GradWeightPlan&, std::int64_t, \
+                                       Range, T*, std::byte*);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)
 #undef KERNELGRAD_INSTANTIATE

@@ -1,5 +1,5 @@
-// Computes   points of a convolution as a product; a row of a direct convolution; dot products of
-//            gradient and image for depthwise filters; the sum of a plane.
+// Computes   points of a convolution as a product; the sum of a plane. The table's other kernels are in
+//            conv2d_pack.h and conv2d_unpacked.h.
 // Layout     conv2d_ukernel.h.
 // Edges      any count of points, columns <= nr, any depth (0 stores the bias). out is never read
 //            unless accumulate; nothing outside columns x count of it is written.
@@ -11,6 +11,7 @@
 #include "cpu/conv2d_ukernel.h"
 
 #include "cpu/conv2d_pack.h"
+#include "cpu/conv2d_unpacked.h"
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 
@@ -24,11 +25,6 @@ constexpr int kConv2dMR = 8;
 #else
 constexpr int kConv2dMR = 6;  // 12 of 16
 #endif
-
-template <class T>
-KERNELGRAD_INLINE Vec<T> relu(Vec<T> v) {
-  return select<T>(v < Vec<T>{}, Vec<T>{}, v);  // NaN passes through
-}
 
 // The sums of up to mr points, and of the last one again past them, by V vectors of columns.
 template <class T, int V>
@@ -117,97 +113,6 @@ void points(const Conv2dPoints<T>& p) {
   p.columns <= kLanes<T> ? points_of<T, 1>(p) : points_of<T, kConv2dNV>(p);
 }
 
-template <class T, int R, int V>
-void direct_columns(const Conv2dDirectRow<T>& row, std::int64_t first, std::int64_t columns) {
-  constexpr int L = kLanes<T>;
-  const std::int64_t tail = columns - (V - 1) * L;
-  Vec<T> acc[R][V] = {};
-  for (std::int64_t k = 0; k < row.depth; ++k) {
-    const T* image = row.image + row.offsets[k] + first;
-    Vec<T> scale[R];
-    for (int i = 0; i < R; ++i) scale[i] = broadcast(row.a[i * row.a_row + k]);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const Vec<T> pixels = load(image + v * L);
-      for (int i = 0; i < R; ++i) acc[i][v] = fma(scale[i], pixels, acc[i][v]);
-    }
-  }
-  for (int i = 0; i < R; ++i) {
-    T* out = row.out + i * row.out_row + first;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      Vec<T> sum = acc[i][v];
-      if (row.bias != nullptr) sum += broadcast(row.bias[i]);
-      if (row.relu) sum = relu<T>(sum);
-      if (v < V - 1 || tail == L) {
-        store(out + v * L, sum);
-      } else {
-        store_partial(out + v * L, sum, tail);
-      }
-    }
-  }
-}
-
-template <class T, int R>
-void direct_row_of(const Conv2dDirectRow<T>& row) {
-  constexpr int V = R < 4 ? 4 : 3;  // at most 12 of 16 registers accumulate
-  constexpr int L = kLanes<T>;
-  std::int64_t first = 0;
-  for (; row.columns - first > V * L; first += V * L) direct_columns<T, R, V>(row, first, V * L);
-  const std::int64_t rest = row.columns - first;
-  if (V == 4 && rest > 3 * L) return direct_columns<T, R, V>(row, first, rest);
-  if (rest > 2 * L) return direct_columns<T, R, 3>(row, first, rest);
-  if (rest > L) return direct_columns<T, R, 2>(row, first, rest);
-  direct_columns<T, R, 1>(row, first, rest);
-}
-
-template <class T, int R = kConv2dDirectRows>
-void direct_row_of_rows(const Conv2dDirectRow<T>& row) {
-  if constexpr (R > 1) {
-    if (row.rows < R) return direct_row_of_rows<T, R - 1>(row);
-  }
-  direct_row_of<T, R>(row);
-}
-
-template <class T>
-void direct_row(const Conv2dDirectRow<T>& row) {
-  if (row.columns > 0) direct_row_of_rows<T>(row);
-}
-
-template <class T, int TAPS>
-void dots_of(const Conv2dDots<T>& dots, std::int64_t first) {
-  constexpr int L = kLanes<T>;
-  Vec<T> acc[TAPS] = {};
-  const T* image[TAPS];
-  for (int t = 0; t < TAPS; ++t) image[t] = dots.image + dots.offsets[first + t];
-  for (std::int64_t y = 0; y < dots.height; ++y) {
-    const T* grad = dots.grad + y * dots.width;
-    const std::int64_t line = y * dots.pitch;
-    std::int64_t x = 0;
-    for (; x + L <= dots.width; x += L) {
-      const Vec<T> g = load(grad + x);
-#pragma GCC unroll 16
-      for (int t = 0; t < TAPS; ++t) acc[t] = fma(g, load(image[t] + line + x), acc[t]);
-    }
-    if (const std::int64_t rest = dots.width - x; rest > 0) {
-      const Vec<T> g = load_partial(grad + x, rest);
-#pragma GCC unroll 16
-      for (int t = 0; t < TAPS; ++t) {
-        acc[t] = fma(g, load_partial(image[t] + line + x, rest), acc[t]);
-      }
-    }
-  }
-  for (int t = 0; t < TAPS; ++t) dots.sums[first + t] += sum_lanes<T>(acc[t]);
-}
-
-template <class T>
-void dots(const Conv2dDots<T>& dots) {
-  std::int64_t t = 0;
-  for (; t + 9 <= dots.taps; t += 9) dots_of<T, 9>(dots, t);
-  for (; t + 4 <= dots.taps; t += 4) dots_of<T, 4>(dots, t);
-  for (; t < dots.taps; ++t) dots_of<T, 1>(dots, t);
-}
-
 template <class T>
 T sum(std::int64_t n, const T* x) {
   constexpr int L = kLanes<T>;
@@ -221,8 +126,8 @@ T sum(std::int64_t n, const T* x) {
 }
 
 template <class T>
-constexpr Conv2dKernels<T> kernels = {kConv2dMR,     kConv2dNR<T>,  points<T>, copy_planes<T>,
-                                      pack_panel<T>, direct_row<T>, dots<T>,   sum<T>};
+constexpr Conv2dKernels<T> kernels = {kConv2dMR,     kConv2dNR<T>, points<T>, copy_planes<T>,
+                                      pack_panel<T>, direct<T>,    dots<T>,   sum<T>};
 
 }  // namespace
 

@@ -1,5 +1,4 @@
-// The contract between the conv2d drivers and conv2d_ukernel.cpp, conv2d_direct_ukernel.cpp (built
-// once per ISA level).
+// The contract between the conv2d drivers and conv2d_ukernel.cpp (built once per ISA level).
 #pragma once
 
 #include <cstdint>
@@ -49,32 +48,37 @@ struct Conv2dRuns {
   const std::int64_t* target;
 };
 
-// A row of a direct convolution: out[i * out_row + j] = sum over k of
-// a[i * a_row + k] * image[offsets[k] + j], i < rows <= kConv2dDirectRows, j < columns.
+// Some lines of a direct convolution, for up to kConv2dDirectRows channels:
+//   out[i * out_row + y * out_line + x] = sum over k < depth of
+//       a[k * kConv2dDirectRows + i] * image[y * image_line + x + offsets[k]]
+// for i < rows, y < lines and x < columns. Lines shorter than a vector are read to a whole one.
 template <class T>
-struct Conv2dDirectRow {
-  std::int64_t rows, columns, depth;
+struct Conv2dDirect {
+  std::int64_t rows, lines, columns, depth;
   const T* a;
-  std::int64_t a_row;
   const T* image;
+  std::int64_t image_line;
   const std::int64_t* offsets;
   T* out;
-  std::int64_t out_row;
+  std::int64_t out_row, out_line;
   const T* bias;  // one value a row, or null
   bool relu;
 };
-constexpr std::int64_t kConv2dDirectRows = 4;  // for them packing would not pay
+constexpr std::int64_t kConv2dDirectRows = 4;
 
-// sums[t] += sum over y < height, x < width of grad[y * width + x] * image[offsets[t] + y * pitch + x]
-// for t < taps.
+// sums[i * sums_row + t] += sum over y < height, x < width of
+//     grad[i * grad_row + y * width + x] * image[offsets[t] + y * pitch + x]
+// for i < rows and t < taps.
 template <class T>
 struct Conv2dDots {
-  std::int64_t taps, height, width;
+  std::int64_t rows, taps, height, width;
   const T* grad;
+  std::int64_t grad_row;
   const T* image;
   std::int64_t pitch;
   const std::int64_t* offsets;
   T* sums;
+  std::int64_t sums_row;
 };
 
 template <class T>
@@ -87,7 +91,7 @@ struct Conv2dKernels {
   void (*pack_panel)(const T* image, std::int64_t channels, std::int64_t channel_stride,
                      std::int64_t taps, const std::int64_t* offsets, const Conv2dRuns& runs,
                      T* panel);
-  void (*direct_row)(const Conv2dDirectRow<T>& row);
+  void (*direct)(const Conv2dDirect<T>& lines);
   void (*dots)(const Conv2dDots<T>& dots);
   T (*sum)(std::int64_t n, const T* x);
 };

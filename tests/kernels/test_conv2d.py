@@ -50,20 +50,29 @@ def test_conv2d_matches_reference(backend, check, problem):
 
 
 # Shapes that cross the limits of a block, in turn: several passes over the channels, several
-# blocks of rows and columns, columns of several images in one tile, parts of a reduction, images
-# too large for one copy, strides and dilations beyond the kernel.
+# blocks of rows and columns, columns of several images in one tile, parts of a reduction, short
+# sums, images too large for one copy, strides and dilations beyond the kernel.
 LARGE = {
     "passes": ((2, 75, 7, (6, 6), (3, 3)), {"padding": (1, 1, 1, 1)}),
-    "rows": ((1, 5, 131, (4, 5), (2, 2)), {}),
-    "columns": ((1, 3, 7, (31, 37), (3, 3)), {"padding": (1, 1, 1, 1)}),
-    "images": ((9, 4, 6, (5, 5), (3, 3)), {"padding": (1, 1, 1, 1)}),
-    "parts": ((8, 1, 5, (30, 30), (3, 3)), {}),
+    "rows": ((1, 50, 131, (4, 5), (2, 2)), {}),
+    "columns": ((1, 22, 7, (31, 37), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "images": ((9, 22, 6, (5, 5), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "parts": ((8, 22, 5, (30, 30), (3, 3)), {}),
+    "first layer": ((2, 3, 21, (19, 40), (3, 3)), {"padding": (1, 1, 1, 1)}),
+    "first layer strided": (
+        (2, 3, 11, (45, 77), (7, 7)),
+        {"padding": (3, 3, 3, 3), "stride": (2, 2)},
+    ),
+    "first layer in place": ((9, 2, 7, (20, 29), (3, 3)), {}),
+    "lines below a vector": ((2, 3, 5, (9, 3), (3, 2)), {"padding": (1, 1, 1, 0)}),
     "wide": ((1, 2, 3, (3, 700), (2, 3)), {"stride": (1, 2)}),
     "depthwise": ((2, 1, 1, (40, 43), (3, 3)), {"groups": 7, "padding": (1, 1, 1, 1)}),
     "multiplier": ((2, 1, 2, (15, 43), (3, 5)), {"groups": 3, "stride": (2, 2)}),
     "one result": ((1, 40, 1, (30, 31), (5, 5)), {"padding": (2, 2, 2, 2)}),
     "kernel of the image": ((3, 2, 4, (12, 11), (12, 11)), {}),
     "pointwise": ((3, 9, 14, (8, 9), (1, 1)), {}),
+    "pointwise, long lines": ((1, 70, 6, (23, 41), (1, 1)), {}),
+    "pointwise, deep": ((3, 200, 14, (8, 9), (1, 1)), {}),
     "pointwise strided": ((3, 9, 14, (8, 9), (1, 1)), {"stride": (3, 2)}),
     "stride beyond the image": ((2, 3, 4, (7, 5), (3, 2)), {"stride": (50, 60)}),
     "dilation": ((2, 3, 4, (23, 25), (3, 3)), {"dilation": (10, 11), "stride": (4, 6)}),

@@ -157,18 +157,22 @@ void check_both(const Problem& p) {
 }  // namespace
 
 TEST(conv2d_product) {
-  check_both({2, 3, 7, 9, 11, windows(3, 1, 1, 1), 1, true});
-  check_both({9, 2, 5, 5, 5, windows(3, 1, 1, 1)});    // tiles of several images
-  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});  // several passes
-  check_both({1, 2, 131, 4, 5, windows(2, 1, 0, 1)});  // several blocks of rows
+  check_both({2, 22, 7, 9, 11, windows(3, 1, 1, 1), 1, true});
+  check_both({9, 22, 5, 5, 5, windows(3, 1, 1, 1)});    // tiles of several images
+  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});   // several passes
+  check_both({1, 50, 131, 4, 5, windows(2, 1, 0, 1)});  // several blocks of rows
   check_both({2, 3, 4, 13, 12, {{3, 2, 0, 2, 2}, {2, 3, 3, 1, 1}}, 2, true});
   check_both({2, 3, 4, 23, 25, {{3, 4, 1, 0, 5}, {3, 6, 0, 2, 7}}});
   check_both({2, 3, 4, 7, 5, {{3, 50, 0, 0, 1}, {2, 60, 0, 0, 1}}});
-  check_both({8, 1, 5, 20, 20, windows(3, 1, 0, 1)});  // parts of the reduction
+  check_both({8, 22, 5, 12, 12, windows(3, 1, 0, 1)});  // parts of the reduction
   check_both({0, 3, 4, 5, 5, windows(3, 1, 0, 1)});
 }
 
 TEST(conv2d_direct) {
+  check_both({2, 3, 21, 13, 22, windows(3, 2, 1, 1), 1, true});
+  check_both({8, 1, 5, 20, 20, windows(3, 1, 0, 1)});   // in place, parts of the reduction
+  check_both({2, 3, 7, 6, 3, windows(3, 1, 1, 1)});     // lines shorter than a vector
+  check_both({1, 70, 6, 23, 41, windows(1, 1, 0, 1)});  // one long line in parts
   check_both({2, 1, 1, 11, 43, windows(3, 1, 1, 1), 5, true});
   check_both({2, 1, 2, 15, 23, {{3, 2, 1, 1, 1}, {5, 2, 2, 0, 2}}, 3});
   check_both({1, 10, 1, 12, 13, windows(5, 1, 2, 1)});
