@@ -3,20 +3,25 @@
     python bench/bench_matmul.py [--threads N] [--only PATTERN] [--json FILE]
 
 In both dtypes: square products, few rows or columns, long sums and tall operands, batches of small
-matrices, the four transpose cases and other strides, matrix times vector.
+matrices, the four transpose cases and other strides, matrix times vector. In
+float32, where the ISA level is amx, also square products at the precisions that it has, PyTorch's
+set alike.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
+import kernelgrad as kg
 from harness import Case, main, optional
-from kernelgrad import kernels
-from tolerances import product_tolerance
+from kernelgrad import _cpu, kernels
+from tolerances import product_tolerance, tile_product_tolerance
 from workloads import SKINNY, Array, matmul_case, normal, of_dtype
 
 
@@ -48,9 +53,40 @@ TALL = ((8192, 64, 64), (4096, 256, 256), (2048, 512, 64), (512, 512, 8192))  # 
 BATCHED = ((512, 4), (512, 8), (512, 16), (256, 32), (64, 64))  # matrices, their size
 
 
+def precision_case(n: int, precision: Literal["high", "medium"]) -> Case:
+    """A square product whose operands may be rounded, by us and by PyTorch."""
+    case = matmul_case(n, n, n)
+
+    def at_precision(library: Any, run: Callable[[], Any]) -> Any:
+        before = library.get_float32_matmul_precision()
+        library.set_float32_matmul_precision(precision)
+        try:
+            return run()
+        finally:
+            library.set_float32_matmul_precision(before)
+
+    libraries = {"kernelgrad": kg, "torch": optional("torch")}
+    runs = {
+        rival: run if libraries.get(rival) is None else partial(at_precision, libraries[rival], run)
+        for rival, run in case.runs.items()
+    }
+
+    def reference() -> list[tuple[Array, Array]]:
+        a, b = (normal(n, n, seed=seed).astype(np.float64) for seed in (1, 2))
+        largest = np.abs(a).max(axis=1)[:, np.newaxis] * np.abs(b).max(axis=0)
+        bound = tile_product_tolerance(np.abs(a) @ np.abs(b), n, largest, precision)
+        return [(a @ b, bound)]
+
+    return replace(case, name=f"{case.name} {precision}", runs=runs, reference=reference)
+
+
 def cases(dtype: Any = np.float32) -> Iterator[Case]:
     for n in SQUARE:
         yield matmul_case(n, n, n, dtype)
+    if _cpu.isa() == "amx" and dtype is np.float32:
+        for precision in ("high", "medium"):
+            for n in SQUARE:
+                yield precision_case(n, precision)
     for few in FEW:
         yield matmul_case(few, 1024, 1024, dtype)
         yield matmul_case(1024, few, 1024, dtype)

@@ -69,6 +69,41 @@ def tensor_core_tolerance(a_abs_dot_b_abs: ArrayLike, k: int, precision: str) ->
     return rounding * magnitude + sums
 
 
+# precision -> what products of bf16 parts leave out of a product, relatively, on a CPU's tile unit
+_TILE_UNIT = {
+    "highest": 2.0**-23,
+    "higher": 2.0**-23,
+    "high": 2.0**-15 + 2.0**-32,
+    "medium": 2.0**-7 + 2.0**-16,
+}
+
+
+def tile_product_tolerance(
+    a_abs_dot_b_abs: ArrayLike, k: int, largest: ArrayLike, precision: str = "highest"
+) -> Float64s:
+    """Bound for float32 sums of k >= 32 products on a CPU's tile unit, as documented: that of
+    other products and missing * |A||B| + k 2^-45 largest, where `largest` is the largest |a| of the
+    row times the largest |b| of the column.
+
+    Parts are the nearest bf16 numbers: |x - x1| and |x2| are 2^-8 |x| at most, and |x3| 2^-17 |x|,
+    a power of two having no rest. Three parts leave out x2 y3, x3 y2 and x3 y3, less than 2^-23 of
+    |xy|; two leave out x2 y2 and x3, 2^-16 + 2 2^-17 and less than 2^-32; one 2 2^-8 + 2^-16.
+
+    Sums: a product of parts is exact. It passes through 15 FMAs and one addition in its tile, and
+    as many additions to C as there are tiles and products of parts, 6 k / 32 at most, and one for
+    each 1024 of k: in all fewer than k. A block of 128 steps by FMA has 128 roundings and one more,
+    where tiles have 24 + 16. The parts' magnitudes exceed the numbers' by less than 2^-5 in all,
+    for which half of eps has room, as for the rounding of a fused bias.
+
+    Flushing: a row and a column on the unit have a largest magnitude of 2^-39 or more, so `largest`
+    is 2^-78 or more. Each of 6 k FMAs and 12 k / 32 additions loses less than 2^-126, 2^-48
+    of it; an operand's part below 2^-126 loses 2^-87 of it.
+    """
+    magnitude = np.asarray(a_abs_dot_b_abs, np.float64)
+    flushed = k * 2.0**-45 * np.asarray(largest, np.float64)
+    return product_tolerance(magnitude, k, np.float32) + _TILE_UNIT[precision] * magnitude + flushed
+
+
 def sum_tolerance(abs_sum: ArrayLike, n: int, dtype: DTypeLike) -> Float64s:
     """Bound for sums and means of n terms: n * eps * sum|x|.
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -6,6 +7,7 @@
 #include "bindings/bind.h"
 #include "bindings/builtin.h"
 #include "bindings/window.h"
+#include "common/precision.h"
 #include "ops.h"
 
 namespace kernelgrad::bindings {
@@ -155,16 +157,26 @@ constexpr const char* kMatmulDoc =
     "    operand's last two axes. bias (n,). Any strides; nothing is copied.\n"
     "  Dtypes: float32 or float64, one for all.\n"
     "  activation: None, 'relu', 'gelu', 'gelu_tanh', 'silu', 'sigmoid' or 'tanh'.\n"
-    "  Numerics: |error| <= k eps |a||b| elementwise before the activation; the same bits at any "
-    "thread\n"
-    "    count. k = 0 gives activation(bias).\n"
+    "  Numerics: |error| <= k eps |a||b| elementwise before the activation, and on the CPU's level "
+    "amx what\n"
+    "    set_float32_matmul_precision says; the same bits at any thread count. k = 0 gives "
+    "activation(bias).\n"
     "  Raises: TypeError for another type or dtype; ValueError for shapes that do not fit, an "
     "unknown\n"
     "    activation or an unfit out.";
 
+void set_float32_matmul_precision(int level) {
+  if (level < 0 || level > static_cast<int>(Precision::medium)) {
+    throw std::invalid_argument("set_float32_matmul_precision: there is no such level.");
+  }
+  float32_precision = static_cast<Precision>(level);
+}
+
 }  // namespace
 
 void bind_matmul(py::module_& m) {
+  m.def("set_float32_matmul_precision", &set_float32_matmul_precision, py::arg("level"),
+        "Computes products of float32 so from now on: at a place in device_arrays.PRECISIONS.");
   def_kernel(m, "matmul", &matmul, py::arg("a"), py::arg("b"), py::kw_only(),
              py::arg("bias") = py::none(), py::arg("activation") = py::none(),
              py::arg("transpose_a") = false, py::arg("transpose_b") = false,

@@ -9,6 +9,7 @@
 #include "cpu/conv2d_ukernel.h"
 #include "cpu/elementwise_ukernel.h"
 #include "cpu/fma_peak_ukernel.h"
+#include "cpu/gemm_amx_ukernel.h"
 #include "cpu/gemm_ukernel.h"
 #include "cpu/optimizer_ukernel.h"
 #include "cpu/pool2d_ukernel.h"
@@ -20,13 +21,14 @@
 namespace kernelgrad::cpu {
 
 struct KernelTable {
-  const char* isa;  // "sse2", "avx2", "avx512", "neon"
+  const char* isa;  // "sse2", "avx2", "avx512", "amx", "neon"
   const ArithmeticKernels& arithmetic;
   const Conv2dKernelSet& conv2d;
   const Conv2dSparseKernelSet& conv2d_sparse;
   const ElementwiseKernels& elementwise;
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
+  const GemmAmxKernels& gemm_amx;  // null pointers but on level amx
   const OptimizerKernels& optimizer;
   const Pool2dKernels& pool2d;
   const ReductionKernels& reduction;

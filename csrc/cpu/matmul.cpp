@@ -4,6 +4,7 @@
 //   thin     matmul_thin.h: few rows or few columns, the other operand read in the order it lies in.
 //   strips   for small, flat, tall and batched products. A is read in place unless it is too large
 //            for that; B too, or packed panel by panel.
+//   tiles    gemm_amx.h: large float32 products where the level has a tile unit; by the values too.
 //   blocked  gemm.h: both are packed.
 //
 // Tried      Packing A as well for small products: 64^3 4 % slower, 128^3 3 %, 256^3 1 %; packing
@@ -19,6 +20,7 @@
 #include <numeric>
 
 #include "cpu/gemm.h"
+#include "cpu/gemm_amx.h"
 #include "cpu/kernel_table.h"
 #include "cpu/matmul_thin.h"
 #include "ops.h"
@@ -210,6 +212,12 @@ ThinPlan plan_thin(const Shape& s) {
   return {way, transposed};
 }
 
+// --- tiles ---
+
+TileProduct tiled(const Shape& s, const Problem<float>& x) {
+  return {s.m, s.n, s.k, x.a, s.a_row, s.a_column, x.b, s.b_row, s.b_column, x.c, x.epilogue};
+}
+
 // --- batches ---
 
 // The operands of one batch; leading axes in row-major order, as in out.
@@ -254,6 +262,16 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
     return strip<T>(kernels, whole, s, {a.data<T>(), b.data<T>(), out.data<T>(), epilogue}, 0, 0,
                     nullptr);
   }
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const Precision precision = float32_precision;
+    if (tiles_pay(table, s.m, s.n, s.k, precision)) {
+      for (std::int64_t batch = 0; batch < s.batches; ++batch) {
+        const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
+        tile_product(table, tiled(s, x), precision, workspace);
+      }
+      return;
+    }
+  }
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
     for (std::int64_t batch = 0; batch < s.batches; ++batch) {
@@ -284,9 +302,7 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
 }
 
 template <class T>
-std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
-  const GemmKernels<T>& kernels = kernel_table().gemm.of<T>();
-  const Shape s(a, b);
+std::size_t fma_workspace_bytes(const GemmKernels<T>& kernels, const Shape& s) {
   if (const ThinPlan thin = plan_thin<T>(s); thin.apply()) {
     return thin_workspace_bytes(thin, thin_of<T>(s, {}, thin.transposed));
   }
@@ -297,6 +313,18 @@ std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
   }
   if (!plan.pack_a) return 0;
   return static_cast<std::size_t>(round_up(s.m, kernels.mr) * s.k) * sizeof(T);
+}
+
+template <class T>
+std::size_t workspace_bytes(const TensorView& a, const TensorView& b) {
+  const KernelTable& table = kernel_table();
+  const Shape s(a, b);
+  const std::size_t bytes = fma_workspace_bytes(table.gemm.of<T>(), s);
+  // The precision may change before the product is computed: room for each path.
+  if (sizeof(T) == sizeof(double) || !tiles_pay(table, s.m, s.n, s.k, Precision::medium)) {
+    return bytes;
+  }
+  return std::max(bytes, tile_product_workspace_bytes(s.m, s.n, s.k));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 //            Yokota, arXiv:2203.03341.
 #pragma once
 
+#include "common/precision.h"
 #include "cuda/matmul_tile.cuh"
-#include "cuda/precision.h"
 
 namespace kernelgrad::cuda {
 

@@ -68,10 +68,11 @@ def get_float32_matmul_precision() -> MatmulPrecision:
 def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
     """Lets float32 matrix products and convolutions round their operands from now on, in the whole
     process, where that is faster: on the tensor cores of a CUDA device (compute capability 8.0 or
-    newer; an older one, float64, the CPU, and convolutions with four results or fewer in a group
-    compute as "highest" says). Sums are float32 always.
+    newer), and in large products on the tile unit of a CPU (ISA level amx). Elsewhere (an older
+    device, another level, float64, small products, convolutions on a CPU and on a device those with
+    four results or fewer in a group) all compute as "highest" says. Sums are float32 always.
 
-    | precision | a product's operands | its error, at most, of |a b| | for |operands| |
+    | precision | a product's operands on CUDA | its error, at most, of |a b| | for |operands| |
     |---|---|---|---|
     | "highest" (at first) | float32 (24 bits), by FMA | 2^-24 of the sum | any |
     | "higher" | two TF32 numbers each (22 bits), 3 products | 2^-21 | 2^-102 to 2^127 |
@@ -84,6 +85,19 @@ def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
     2^-136 or count as 0; above it, as infinite (at "higher", as TF32). NaN and infinities propagate
     as IEEE says. At each precision results are the same bits on every run on one device.
 
+    | precision | a product's operands on a CPU's tile unit | its error, at most, of |a b| |
+    |---|---|---|
+    | "highest" (at first), "higher" | three bfloat16 numbers each (24 bits), 6 products | 2^-23 |
+    | "high" | two bfloat16 numbers each (16 bits), 3 products | 2^-15 + 2^-32 |
+    | "medium" | bfloat16 (8 bits) | 2^-7 + 2^-16 |
+
+    There a sum of k products loses k 2^-23 |a||b| more at most, and, as the unit flushes subnormal
+    numbers to zero, k 2^-45 of the largest |a| in the row times the largest |b| in the column.
+    Blocks (at most 256 rows and columns, 128 of k) are computed by FMA where there are NaN or
+    infinities, a row or column whose largest magnitude is below 2^-39 but not 0, or numbers whose
+    product reaches 2^116. These kernels are compiled and emulated; they never ran on a CPU that has
+    AMX.
+
     The names "highest", "high" and "medium" mean in PyTorch what they mean here.
 
     Raises: ValueError for another name.
@@ -95,6 +109,7 @@ def set_float32_matmul_precision(precision: MatmulPrecision) -> None:
             f"set_float32_matmul_precision: precision is {precision!r}; need "
             f"{', '.join(map(repr, PRECISIONS[:-1]))} or {PRECISIONS[-1]!r}."
         )
+    device_arrays.compute_at(precision, _cpu)
     device_arrays.set_matmul_precision(precision)
 
 

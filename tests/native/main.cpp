@@ -2,7 +2,11 @@
 #include <string>
 
 #include "check.h"
+#include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
+#if defined(KERNELGRAD_TRAP_TILES)
+#include "trapped_tiles.h"
+#endif
 
 namespace kernelgrad::test {
 namespace {
@@ -38,6 +42,10 @@ bool selected(const std::string& name, int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace kernelgrad;
+#if defined(KERNELGRAD_TRAP_TILES)
+  test::trap_tile_instructions();
+  set_num_threads(1);  // the pool's threads block all signals, SIGILL too
+#endif
   int passed = 0, failed = 0;
   for (const std::string& isa : cpu::available_isas()) {
     cpu::set_isa(isa);
