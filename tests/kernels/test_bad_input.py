@@ -69,7 +69,9 @@ def test_every_binding_with_out_is_covered():
         for name in dir(_cpu)
         if callable(getattr(_cpu, name)) and "out: " in (getattr(_cpu, name).__doc__ or "")
     }
-    assert with_out <= set(CALLS), f"give {with_out - set(CALLS)} a line in CALLS"
+    # NumPy's ufuncs refuse in NumPy's words (test_arithmetic).
+    missing = with_out - set(CALLS) - {"add", "subtract", "multiply", "divide"}
+    assert not missing, f"give {missing} a line in CALLS"
 
 
 @pytest.mark.parametrize("name", CALLS)
