@@ -27,8 +27,9 @@ __device__ __forceinline__ std::int64_t threads_of_grid() {
 }
 
 // The first `packs` packs, then the elements after them.
+// The 1: for a few more blocks on a processor, float64's softplus would spill.
 template <class Function, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     unary_kernel(std::int64_t n, std::int64_t packs, const T* x, T parameter, T* out) {
   for (std::int64_t i = first_of_thread(); i < packs; i += threads_of_grid()) {
     Pack<T> values = load_pack(x + i * Pack<T>::size);
