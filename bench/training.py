@@ -14,7 +14,7 @@ import numpy as np
 import kernelgrad as kg
 from harness import Case, optional, to_numpy
 from tolerances import assert_within
-from workloads import Array, conv2d_with_gradients, normal
+from workloads import Array, Convolution, conv2d_with_gradients, normal
 
 STEPS_TO_LEARN = 5  # steps on one batch after which every rival's loss must have fallen
 
@@ -112,8 +112,8 @@ class Bounded:
 
 
 def _convolve(x: Array, w: Array, b: Array) -> Array:
-    out_shape = (len(x), len(w), x.shape[2] - w.shape[2] + 1, x.shape[3] - w.shape[3] + 1)
-    return conv2d_with_gradients(x, w, b, np.zeros(out_shape), 0)[0]
+    layer = Convolution(*x.shape[:3], len(w), (w.shape[2], w.shape[3]))
+    return conv2d_with_gradients(layer, x, w, b, np.zeros(layer.out_shape))[0]
 
 
 def step_case(
