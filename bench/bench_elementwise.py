@@ -1,4 +1,4 @@
-"""Elementwise functions, their gradients and reductions beside NumPy's and PyTorch's.
+"""Elementwise functions, their gradients, arithmetic and reductions beside NumPy's and PyTorch's.
 
     python bench/bench_elementwise.py [--threads N] [--only PATTERN] [--json FILE]
 
@@ -7,6 +7,7 @@ Sizes: one that stays in the L2 cache, and one that goes through memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -174,6 +175,22 @@ def gradient_case(function: Function, n: int) -> Case:
     return Case(f"{function} gradient {n}", runs, reference, bytes=3.0 * x.nbytes)
 
 
+def arithmetic_case(name: str, n: int) -> Case:
+    a, b = normal(n, seed=1), normal(n, seed=2)
+    runs: dict[str, Callable[[], Any]] = {
+        library: functools.partial(getattr(module, name), a, b)
+        for library, module in (("kernelgrad", kernels), ("numpy", np))
+    }
+    if torch := optional("torch"):
+        runs["torch"] = functools.partial(getattr(torch, name), *map(torch.from_numpy, (a, b)))
+
+    def reference() -> list[tuple[Any, Any]]:
+        expected = getattr(np, name)(a.astype(np.float64), b.astype(np.float64))
+        return [(expected, EPS * np.abs(expected) + np.finfo(np.float32).tiny)]
+
+    return Case(f"{name} {n}", runs, reference, bytes=3.0 * a.nbytes)
+
+
 def subnormal_case(name: str, call: Callable[[Array], Any], shape: tuple[int, ...]) -> Case:
     """A call on subnormal inputs beside the same on normal ones, which is at most twice as fast."""
     usual = normal(*shape)
@@ -220,6 +237,8 @@ def cases() -> Iterator[Case]:
         for function in FUNCTIONS:
             yield function_case(function, n)
             yield gradient_case(function, n)
+        for name in ("add", "multiply", "divide"):
+            yield arithmetic_case(name, n)
     for name in ("sum", "mean", "max", "min", "var"):
         yield reduction_case(name, (1 << 22,), 0)
         yield reduction_case(name, (4096, 1000), 1)

@@ -9,6 +9,7 @@
 
 #include "common/activation.h"
 #include "common/binary_ops.h"
+#include "common/float_control.h"
 #include "common/tensor_view.h"
 #include "common/unary_ops.h"
 #include "common/window.h"
@@ -57,9 +58,10 @@ void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved,
                 const TensorView& out);
 
 // --- arithmetic ---
-// out = a op b on the calling thread. Contiguous arrays of one size, or one of the operands without
-// axes: one number. False if a floating-point exception that NumPy warns of was raised.
-bool arithmetic(BinaryOp op, const TensorView& a, const TensorView& b, const TensorView& out);
+// out = a op b. Contiguous arrays of one size, or one of the operands without axes: one number; out
+// aligned to 64 bytes. Returns what NumPy would warn of.
+FloatExceptions arithmetic(BinaryOp op, const TensorView& a, const TensorView& b,
+                           const TensorView& out);
 
 // --- softmax ---
 // Along one axis of contiguous arrays with at least one axis. softmax_grad takes the output y.

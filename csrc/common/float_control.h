@@ -41,25 +41,31 @@ class ScopedFloatControl {
   Word saved_;
 };
 
-// Whether a computation of this thread since the last clear was invalid, divided by zero, overflowed
-// or underflowed: what NumPy warns of.
+// What the computations of this thread since the last clear raised of the exceptions that NumPy warns of: an
+// underflow, or another (invalid, division by zero, overflow), or both.
+using FloatExceptions = std::uint8_t;
+constexpr FloatExceptions kNoFloatException = 0, kFloatUnderflow = 1, kOtherFloatException = 2;
+
 #if defined(__x86_64__)
-constexpr std::uint32_t kFloatExceptions = 0x1D;
-inline bool float_exceptions() { return (_mm_getcsr() & kFloatExceptions) != 0; }
-inline void clear_float_exceptions() {
-  if (float_exceptions()) _mm_setcsr(_mm_getcsr() & ~kFloatExceptions);
-}
+constexpr std::uint32_t kUnderflowFlag = 0x10, kOtherFlags = 0x0D;
+inline std::uint32_t float_status() { return _mm_getcsr(); }
+inline void set_float_status(std::uint32_t word) { _mm_setcsr(word); }
 #elif defined(__aarch64__)
-constexpr std::uint64_t kFloatExceptions = 0x0F;
+constexpr std::uint64_t kUnderflowFlag = 0x08, kOtherFlags = 0x07;
 inline std::uint64_t float_status() {
   std::uint64_t word;
   asm volatile("mrs %0, fpsr" : "=r"(word));
   return word;
 }
-inline bool float_exceptions() { return (float_status() & kFloatExceptions) != 0; }
-inline void clear_float_exceptions() {
-  asm volatile("msr fpsr, %0" : : "r"(float_status() & ~kFloatExceptions));
-}
+inline void set_float_status(std::uint64_t word) { asm volatile("msr fpsr, %0" : : "r"(word)); }
 #endif
+inline FloatExceptions float_exceptions() {
+  const auto flags = float_status();
+  return static_cast<FloatExceptions>(((flags & kUnderflowFlag) != 0 ? kFloatUnderflow : 0) |
+                                      ((flags & kOtherFlags) != 0 ? kOtherFloatException : 0));
+}
+inline void clear_float_exceptions() {
+  if (float_exceptions() != 0) set_float_status(float_status() & ~(kUnderflowFlag | kOtherFlags));
+}
 
 }  // namespace kernelgrad

@@ -23,15 +23,21 @@ namespace {
 KERNELGRAD_BINARY_OPS(KERNELGRAD_FUNCTOR)
 
 template <class Function, class T>
-void run(std::int64_t n, const T* a, int a_step, const T* b, int b_step, T* out) {
+void run(std::int64_t n, const T* a, int a_step, const T* b, int b_step, bool streamed, T* out) {
   if (n == 0) return;
   const Vec<T> a_number = broadcast(*a), b_number = broadcast(*b);
   std::int64_t i = 0;
   for (; i + kLanes<T> <= n; i += kLanes<T>) {
     const Vec<T> x = a_step == 0 ? a_number : load(a + i);
     const Vec<T> y = b_step == 0 ? b_number : load(b + i);
-    store<T>(out + i, Function::template value<T>(x, y));
+    const Vec<T> v = Function::template value<T>(x, y);
+    if (streamed) {
+      stream(out + i, v);
+    } else {
+      store<T>(out + i, v);
+    }
   }
+  if (streamed) streams_done();
   if (i < n) {
     const Vec<T> x = a_step == 0 ? a_number : load_partial(a + i, n - i);
     const Vec<T> y = b_step == 0 ? b_number : load_partial(b + i, n - i, T(1));

@@ -12,7 +12,9 @@ namespace kernelgrad::cpu {
 template <class T>
 struct ArithmeticFunctions {
   // out[i] = a[i] op b[i], by BinaryOp; an operand whose step is 0 instead of 1 is one number.
-  void (*run[kBinaryOps])(std::int64_t n, const T* a, int a_step, const T* b, int b_step, T* out);
+  // streamed, for an `out` aligned to 64 bytes: as streaming.h says.
+  void (*run[kBinaryOps])(std::int64_t n, const T* a, int a_step, const T* b, int b_step,
+                          bool streamed, T* out);
 };
 
 using ArithmeticKernels = PerDtype<ArithmeticFunctions>;

@@ -5,13 +5,14 @@
 
 #include "common/conv2d_correlation.h"
 #include "cpu/conv2d_geometry.h"
+#include "cpu/elementwise_ukernel.h"
 
 namespace kernelgrad::cpu {
 
 template <class T>
 struct Correlation : kernelgrad::Correlation<T> {
   // Another activation, applied in place to finished lines; only of whole correlations.
-  void (*activation)(std::int64_t n, const T* x, T parameter, T* out) = nullptr;
+  UnaryFunction<T> activation = nullptr;
 
   // Whether an image's results lie one after another in `out`.
   bool out_is_dense() const { return this->is_whole() && this->out_width == this->w.outputs; }

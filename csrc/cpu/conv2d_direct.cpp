@@ -145,7 +145,7 @@ class DirectTask {
         const T* from = direct.out + i * direct.out_row + y * direct.out_line;
         T* to = out + i * c_.out_plane + y * c_.h.out_stride * c_.out_width;
         if (adjacent) {
-          c_.activation(columns, to, T(0), to);
+          c_.activation(columns, to, T(0), false, to);
         } else {
           for (std::int64_t x = 0; x < columns; ++x) to[x * c_.w.out_stride] = from[x];
         }

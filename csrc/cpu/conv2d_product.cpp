@@ -64,7 +64,7 @@ class ProductTask {
     if (c_.activation != nullptr) {
       for (std::int64_t r = 0; r < rows_.end - rows_.begin; ++r) {
         T* line = results_ + r * results_row_;
-        c_.activation(columns_.end - columns_.begin, line, T(0), line);
+        c_.activation(columns_.end - columns_.begin, line, T(0), false, line);
       }
     }
     if (plan_.gathered) scatter();

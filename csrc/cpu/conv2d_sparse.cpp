@@ -215,7 +215,7 @@ class SparseTask {
     }
     for (std::int64_t r = 0; c_.activation != nullptr && r < rows; ++r) {
       T* const line = out + r * c_.out_plane;
-      c_.activation(c_.w.outputs, line, T(0), line);
+      c_.activation(c_.w.outputs, line, T(0), false, line);
     }
   }
 

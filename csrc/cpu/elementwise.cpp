@@ -1,12 +1,10 @@
 // Elementwise ops: cuts contiguous arrays into pieces and runs the level's microkernel on each.
-#include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
+#include "cpu/pieces.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
 namespace {
-
-constexpr std::int64_t kPiece = 1 << 15;  // elements of one task
 
 template <class T>
 const ElementwiseFunctions<T>& functions() {
@@ -18,19 +16,19 @@ const ElementwiseFunctions<T>& functions() {
   }
 }
 
-template <class Function>
-void for_each_piece(std::int64_t n, Function&& function) {
-  parallel_for((n + kPiece - 1) / kPiece, [&](std::int64_t task) {
-    const std::int64_t begin = task * kPiece;
-    function(begin, n - begin < kPiece ? n - begin : kPiece);
-  });
+// Functions that take the memory's time, not the arithmetic's: only their results are streamed.
+constexpr bool is_light(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::leaky_relu; }
+constexpr bool is_light_gradient(UnaryOp op) {
+  return is_light(op) || op == UnaryOp::exp || op == UnaryOp::log || op == UnaryOp::tanh ||
+         op == UnaryOp::sigmoid;
 }
 
 template <class T>
 void run_unary(UnaryOp op, const TensorView& x, T parameter, const TensorView& out) {
   const auto kernel = functions<T>().unary[static_cast<int>(op)];
+  const bool streamed = is_light(op) && pieces_are_streamed<T>(x.size(), 2);
   for_each_piece(x.size(), [&](std::int64_t begin, std::int64_t count) {
-    kernel(count, x.data<T>() + begin, parameter, out.data<T>() + begin);
+    kernel(count, x.data<T>() + begin, parameter, streamed, out.data<T>() + begin);
   });
 }
 
@@ -38,8 +36,9 @@ template <class T>
 void run_unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, T parameter,
                     const TensorView& out) {
   const auto kernel = functions<T>().unary_grad[static_cast<int>(op)];
+  const bool streamed = is_light_gradient(op) && pieces_are_streamed<T>(saved.size(), 3);
   for_each_piece(saved.size(), [&](std::int64_t begin, std::int64_t count) {
-    kernel(count, grad_out.data<T>() + begin, saved.data<T>() + begin, parameter,
+    kernel(count, grad_out.data<T>() + begin, saved.data<T>() + begin, parameter, streamed,
            out.data<T>() + begin);
   });
 }

@@ -14,19 +14,22 @@ namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
 template <class Function, class T>
-void unary(std::int64_t n, const T* x, T parameter, T* out) {
+void unary(std::int64_t n, const T* x, T parameter, bool streamed, T* out) {
   const Vec<T> p = broadcast(parameter);
-  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+  map_vectors<T>(n, out, streamed, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
     return Function::template value<T>(read(x + i), p);
   });
+  if (streamed) streams_done();
 }
 
 template <class Function, class T>
-void unary_grad(std::int64_t n, const T* grad_out, const T* saved, T parameter, T* out) {
+void unary_grad(std::int64_t n, const T* grad_out, const T* saved, T parameter, bool streamed,
+                T* out) {
   const Vec<T> p = broadcast(parameter);
-  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+  map_vectors<T>(n, out, streamed, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
     return Function::template gradient<T>(read(grad_out + i), read(saved + i), p);
   });
+  if (streamed) streams_done();
 }
 
 #define KERNELGRAD_UNARY(name, Functor) unary<Functor, T>,

@@ -9,13 +9,16 @@
 
 namespace kernelgrad::cpu {
 
+// out[i] = f(x[i]); streamed: as streaming.h says.
+template <class T>
+using UnaryFunction = void (*)(std::int64_t n, const T* x, T parameter, bool streamed, T* out);
+
 template <class T>
 struct ElementwiseFunctions {
-  // out[i] = f(x[i]), by UnaryOp.
-  void (*unary[kUnaryOps])(std::int64_t n, const T* x, T parameter, T* out);
+  UnaryFunction<T> unary[kUnaryOps];  // by UnaryOp
   // out[i] = grad_out[i] f'(saved[i]), by UnaryOp.
   void (*unary_grad[kUnaryOps])(std::int64_t n, const T* grad_out, const T* saved, T parameter,
-                                T* out);
+                                bool streamed, T* out);
 };
 
 using ElementwiseKernels = PerDtype<ElementwiseFunctions>;

@@ -12,6 +12,7 @@
 
 #include "common/tensor_view.h"
 #include "common/thread_pool.h"
+#include "cpu/elementwise_ukernel.h"
 #include "cpu/gemm_ukernel.h"
 
 namespace kernelgrad::cpu {
@@ -23,7 +24,7 @@ struct GemmEpilogue {
   const T* bias_of_column = nullptr;
   bool relu = false;
   // Of ElementwiseFunctions, one that takes no parameter; used in place.
-  void (*activation)(std::int64_t n, const T* x, T parameter, T* out) = nullptr;
+  UnaryFunction<T> activation = nullptr;
 };
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -85,7 +86,7 @@ void compute_block(const GemmKernels<T>& kernels, GemmBlock<T>& block, std::int6
   if (!last || epilogue.activation == nullptr) return;
   for (std::int64_t r = 0; r < block.m; ++r) {
     T* line = block.c + r * block.c_row;
-    epilogue.activation(block.n, line, T{0}, line);
+    epilogue.activation(block.n, line, T{0}, false, line);
   }
 }
 

@@ -174,7 +174,7 @@ struct Tiled {
     if (!last || x.epilogue.activation == nullptr) return;
     for (std::int64_t r = 0; r < height; ++r) {
       float* const line = result.c + r * x.n;
-      x.epilogue.activation(width, line, 0.0f, line);
+      x.epilogue.activation(width, line, 0.0f, false, line);
     }
   }
 };

@@ -56,7 +56,8 @@ void finish_piece(const KernelTable& table, const GemmEpilogue<T>& epilogue, con
   }
   if (activation == nullptr) return;
   if (c_row == columns) columns *= rows, rows = 1;
-  for (std::int64_t i = 0; i < rows; ++i) activation(columns, c + i * c_row, T{0}, c + i * c_row);
+  for (std::int64_t i = 0; i < rows; ++i)
+    activation(columns, c + i * c_row, T{0}, false, c + i * c_row);
 }
 
 // Tasks are pieces of the matrix's columns.

@@ -62,7 +62,7 @@ KERNELGRAD_INLINE void share_line(const PoolAxis& h, const PoolAxis& w, bool inc
   };
   for (std::int64_t c = 0; c < begin; ++c) one(c);
   const Vec<T> divisor = broadcast(static_cast<T>(height * w.taps));
-  map_vectors<T>(end - begin, shares + begin,
+  map_vectors<T>(end - begin, shares + begin, false,
                  [&](std::int64_t c, auto&& read)
                      KERNELGRAD_LAMBDA_INLINE { return read(grad_out + begin + c) / divisor; });
   for (std::int64_t c = end; c < w.outputs; ++c) one(c);

@@ -81,6 +81,27 @@ KERNELGRAD_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Lanes<T>::Unaligned*>(p) = v;
 }
 
+// store past the caches, to p aligned as a vector; in no order with other stores until streams_done().
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+KERNELGRAD_INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, __m512(v)); }
+KERNELGRAD_INLINE void stream(double* p, Vec<double> v) { _mm512_stream_pd(p, __m512d(v)); }
+#elif defined(__AVX2__)
+KERNELGRAD_INLINE void stream(float* p, Vec<float> v) { _mm256_stream_ps(p, __m256(v)); }
+KERNELGRAD_INLINE void stream(double* p, Vec<double> v) { _mm256_stream_pd(p, __m256d(v)); }
+#else
+KERNELGRAD_INLINE void stream(float* p, Vec<float> v) { _mm_stream_ps(p, __m128(v)); }
+KERNELGRAD_INLINE void stream(double* p, Vec<double> v) { _mm_stream_pd(p, __m128d(v)); }
+#endif
+KERNELGRAD_INLINE void streams_done() { _mm_sfence(); }
+#else
+template <class T>
+KERNELGRAD_INLINE void stream(T* p, Vec<T> v) {
+  store<T>(p, v);
+}
+KERNELGRAD_INLINE void streams_done() {}
+#endif
+
 // The first n lanes (0 <= n <= kLanes); load_partial fills the others with `fill`. Memory past the
 // first n elements is never touched.
 template <class T>

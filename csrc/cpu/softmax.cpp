@@ -4,6 +4,7 @@
 
 #include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
+#include "cpu/streaming.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -49,10 +50,12 @@ void along_axis(const TensorView& x, int axis, Rows&& rows, Columns&& columns) {
 template <class T>
 void run(SoftmaxForm form, const TensorView& x, int axis, const TensorView& out) {
   const int index = static_cast<int>(form);
+  constexpr std::int64_t item = sizeof(T);
+  const bool streamed = is_streamed(2 * x.size() * item, x.sizes[axis] * item);
   along_axis(
       x, axis,
       [&](std::int64_t rows, std::int64_t n, std::int64_t at) {
-        functions<T>().rows[index](rows, n, x.data<T>() + at, out.data<T>() + at);
+        functions<T>().rows[index](rows, n, x.data<T>() + at, streamed, out.data<T>() + at);
       },
       [&](std::int64_t columns, std::int64_t n, std::int64_t stride, std::int64_t at) {
         functions<T>().columns[index](columns, n, stride, x.data<T>() + at, out.data<T>() + at);
@@ -64,10 +67,13 @@ void run_grad(SoftmaxForm form, const TensorView& grad_out, const TensorView& y,
               const TensorView& out) {
   const int index = static_cast<int>(form);
   const T* g = grad_out.data<T>();
+  constexpr std::int64_t item = sizeof(T);
+  const bool streamed = is_streamed(3 * y.size() * item, y.sizes[axis] * item);
   along_axis(
       y, axis,
       [&](std::int64_t rows, std::int64_t n, std::int64_t at) {
-        functions<T>().grad_rows[index](rows, n, g + at, y.data<T>() + at, out.data<T>() + at);
+        functions<T>().grad_rows[index](rows, n, g + at, y.data<T>() + at, streamed,
+                                        out.data<T>() + at);
       },
       [&](std::int64_t columns, std::int64_t n, std::int64_t stride, std::int64_t at) {
         functions<T>().grad_columns[index](columns, n, stride, g + at, y.data<T>() + at,

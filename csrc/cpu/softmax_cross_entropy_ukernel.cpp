@@ -124,9 +124,9 @@ void grad_rows(const CrossEntropyRun& run, const T* x, const TargetMass<T>* targ
       return factor * exp_nonpositive<T>((v - high) - low, flush);
     };
     if (target == nullptr) {
-      map_vectors<T>(run.classes, out, [&](std::int64_t c, auto&& read) KERNELGRAD_LAMBDA_INLINE {
-        return probability(read(x + c));
-      });
+      map_vectors<T>(run.classes, out, false,
+                     [&](std::int64_t c, auto&& read)
+                         KERNELGRAD_LAMBDA_INLINE { return probability(read(x + c)); });
       continue;
     }
     for (std::int64_t c = 0; c < run.classes; c += kLanes<T>) {

@@ -19,14 +19,15 @@ constexpr std::int64_t kCachedRow = (1 << 17) / static_cast<std::int64_t>(sizeof
 
 // out[i] = f(a[i], b[i])
 template <class T, class Function>
-KERNELGRAD_INLINE void map_row(std::int64_t n, const T* a, const T* b, T* out, Function&& f) {
-  map_vectors<T>(n, out, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+KERNELGRAD_INLINE void map_row(std::int64_t n, const T* a, const T* b, bool streamed, T* out,
+                               Function&& f) {
+  map_vectors<T>(n, out, streamed, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
     return f(read(a + i), read(b + i));
   });
 }
 
 template <class T>
-void softmax_rows(std::int64_t rows, std::int64_t n, const T* x, T* out) {
+void softmax_rows(std::int64_t rows, std::int64_t n, const T* x, bool streamed, T* out) {
   for (; rows > 0; --rows, x += n, out += n) {
     if (n <= kCachedRow<T>) {
       const Vec<T> shift = broadcast(row_max(n, x));
@@ -36,27 +37,29 @@ void softmax_rows(std::int64_t rows, std::int64_t n, const T* x, T* out) {
         sum += exp_block<true, T>(count, x + i, shift, out + i);
       }
       const Vec<T> inverse = broadcast(T(1) / sum);
-      map_row(n, out, out, out,
+      map_row(n, out, out, false, out,
               [&](Vec<T> e, Vec<T>) KERNELGRAD_LAMBDA_INLINE { return e * inverse; });
     } else {
       const MaxAndSum<T> row = row_max_and_sum(n, x);
       const Vec<T> shift = broadcast(row.max), inverse = broadcast(T(1) / row.sum);
-      map_row(n, x, x, out, [&](Vec<T> v, Vec<T>) KERNELGRAD_LAMBDA_INLINE {
+      map_row(n, x, x, streamed, out, [&](Vec<T> v, Vec<T>) KERNELGRAD_LAMBDA_INLINE {
         return exp_nonpositive<T>(v - shift) * inverse;
       });
     }
   }
+  if (streamed) streams_done();
 }
 
 template <class T>
-void log_softmax_rows(std::int64_t rows, std::int64_t n, const T* x, T* out) {
+void log_softmax_rows(std::int64_t rows, std::int64_t n, const T* x, bool streamed, T* out) {
   for (; rows > 0; --rows, x += n, out += n) {
     const MaxAndSum<T> row = row_max_and_sum(n, x);
     const Vec<T> max = broadcast(row.max), log_sum = log<T>(broadcast(row.sum));
     // In this order: max + log(sum) would lose the logarithm's last places where max is large.
-    map_row(n, x, x, out,
+    map_row(n, x, x, streamed, out,
             [&](Vec<T> v, Vec<T>) KERNELGRAD_LAMBDA_INLINE { return (v - max) - log_sum; });
   }
+  if (streamed) streams_done();
 }
 
 template <class T>
@@ -132,12 +135,14 @@ KERNELGRAD_INLINE T sum_terms(std::int64_t n, const T* g, const T* y) {
 }
 
 template <class Form, class T>
-void grad_rows(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y, T* out) {
+void grad_rows(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y, bool streamed,
+               T* out) {
   for (; rows > 0; --rows, grad_out += n, y += n, out += n) {
     const Vec<T> sum = broadcast(sum_terms<Form, T>(n, grad_out, y));
-    map_row(n, grad_out, y, out,
+    map_row(n, grad_out, y, streamed, out,
             [&](Vec<T> g, Vec<T> v) KERNELGRAD_LAMBDA_INLINE { return Form::value(g, v, sum); });
   }
+  if (streamed) streams_done();
 }
 
 template <class Form, class T>

@@ -9,12 +9,14 @@ namespace kernelgrad::cpu {
 
 // Index 0 of each pair is softmax, 1 log_softmax. Rows lie one after the other, n elements each;
 // columns are n long with `stride` elements between neighbours. n >= 1.
+// streamed: as streaming.h says.
 template <class T>
 struct SoftmaxFunctions {
-  void (*rows[2])(std::int64_t rows, std::int64_t n, const T* x, T* out);
+  void (*rows[2])(std::int64_t rows, std::int64_t n, const T* x, bool streamed, T* out);
   void (*columns[2])(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* x, T* out);
   // y is the forward pass's output.
-  void (*grad_rows[2])(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y, T* out);
+  void (*grad_rows[2])(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y,
+                       bool streamed, T* out);
   void (*grad_columns[2])(std::int64_t columns, std::int64_t n, std::int64_t stride,
                           const T* grad_out, const T* y, T* out);
 };

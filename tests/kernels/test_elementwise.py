@@ -180,6 +180,24 @@ def test_elementwise_same_bits_at_any_thread_count(function, threads, dtype, rng
     assert np.array_equal(bits(function.forward(x)), bits(np.concatenate(pieces)))
 
 
+@pytest.mark.parametrize("name", ["relu", "sigmoid"])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_elementwise_past_the_caches(name, offset, isa, dtype, rng):
+    """Results that no cache holds are written another way: the same bits, aligned or not."""
+    n = (24 << 20) // dtype.itemsize // 2 + 5
+    x, out = (np.empty(n + 1, dtype)[offset:][:n] for _ in range(2))
+    x[:] = rng.standard_normal(1 << 16, np.float32).repeat(-(-n >> 16))[:n]
+    function = next(f for f in FUNCTIONS if f.name == name)
+    parts = [slice(i, i + (1 << 18)) for i in range(0, n, 1 << 18)]
+    for call in (
+        lambda x, **o: function.forward(x, **o),
+        lambda x, **o: function.backward(x, x, **o),
+    ):
+        call(x, out=out)
+        for part in parts:
+            assert np.array_equal(bits(out[part]), bits(call(x[part])))
+
+
 def message_of(error: type[Exception], call: Callable[[], Any]) -> str:
     with pytest.raises(error) as caught:
         call()

@@ -45,6 +45,10 @@ inline __attribute__((always_inline)) void mask_storeu(T* p, unsigned mask, V v)
     if (mask >> i & 1) p[i] = v[i];
   }
 }
+template <class V, class T>
+inline __attribute__((always_inline)) void stream(T* p, V v) {
+  *reinterpret_cast<V*>(p) = v;
+}
 template <class V>
 inline __attribute__((always_inline)) V maskz_sqrt(unsigned mask, V v) {
   for (unsigned i = 0; i < sizeof(V) / sizeof(v[0]); ++i) {
@@ -82,6 +86,8 @@ inline __attribute__((always_inline)) V maskz_max(unsigned mask, V a, V b) {
 #define _mm512_mask_loadu_pd ::kernelgrad_emulated::mask_loadu<__m512d>
 #define _mm512_mask_storeu_ps(p, mask, v) ::kernelgrad_emulated::mask_storeu<__m512>(p, mask, v)
 #define _mm512_mask_storeu_pd(p, mask, v) ::kernelgrad_emulated::mask_storeu<__m512d>(p, mask, v)
+#define _mm512_stream_ps ::kernelgrad_emulated::stream<__m512>
+#define _mm512_stream_pd ::kernelgrad_emulated::stream<__m512d>
 #define _mm512_maskz_sqrt_ps ::kernelgrad_emulated::maskz_sqrt<__m512>
 #define _mm512_maskz_sqrt_pd ::kernelgrad_emulated::maskz_sqrt<__m512d>
 #define _mm512_maskz_min_ps ::kernelgrad_emulated::maskz_min<__m512>

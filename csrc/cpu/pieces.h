@@ -1,0 +1,29 @@
+// Contiguous arrays in pieces, the tasks of an elementwise call.
+#pragma once
+
+#include <cstdint>
+
+#include "common/thread_pool.h"
+#include "cpu/streaming.h"
+
+namespace kernelgrad::cpu {
+
+constexpr std::int64_t kPiece = 1 << 15;  // elements
+
+// function(begin, count) for each piece of n elements.
+template <class Function>
+void for_each_piece(std::int64_t n, Function&& function) {
+  parallel_for((n + kPiece - 1) / kPiece, [&](std::int64_t task) {
+    const std::int64_t begin = task * kPiece;
+    function(begin, n - begin < kPiece ? n - begin : kPiece);
+  });
+}
+
+// Whether such a call streams its result, with so many arrays of n elements of type T in all.
+template <class T>
+constexpr bool pieces_are_streamed(std::int64_t n, int arrays) {
+  constexpr std::int64_t item = sizeof(T);
+  return is_streamed(arrays * n * item, kPiece * item);
+}
+
+}  // namespace kernelgrad::cpu
