@@ -18,6 +18,9 @@ namespace {
 
 constexpr int kAccumulators = 4;
 constexpr int kSteps = 64;    // additions to one accumulator before it joins the row's total
+// Long rows are read at four places at once, which the memory answers sooner.
+template <class T>
+constexpr std::int64_t kSpreadRow = (64 << 10) / static_cast<std::int64_t>(sizeof(T));
 constexpr int kRowGroup = 8;  // rows that join pairwise before they meet the column's total
 
 // The lanes joined by halves: the first with the one half a vector on, and so forth.
@@ -68,19 +71,24 @@ KERNELGRAD_INLINE Vec<T> nan_where(Mask<T> nan, Vec<T> v) {
 
 template <class Fold, class T>
 KERNELGRAD_INLINE T fold_row(std::int64_t n, const T* x, Vec<T> centre) {
-  constexpr std::int64_t step = kAccumulators * kLanes<T>;
+  // Each accumulator takes a vector of every four, or a quarter of a long row.
+  const std::int64_t all_steps = n / (kAccumulators * kLanes<T>);
+  const bool spread = n >= kSpreadRow<T>;
+  const std::int64_t apart = spread ? all_steps * kLanes<T> : kLanes<T>;
+  const std::int64_t step = spread ? kLanes<T> : kAccumulators * kLanes<T>;
   Vec<T> total[kAccumulators];
   for (Vec<T>& v : total) v = broadcast(Fold::template identity<T>);
-  std::int64_t i = 0;
-  while (i + step <= n) {
-    const std::int64_t steps = (n - i) / step < kSteps ? (n - i) / step : kSteps;
+  const T* at = x;
+  for (std::int64_t left = all_steps; left > 0;) {
+    const std::int64_t steps = left < kSteps ? left : kSteps;
+    left -= steps;
     Vec<T> part[kAccumulators];
     for (Vec<T>& v : part) v = broadcast(Fold::template identity<T>);
     Mask<T> nan{};
-    for (const std::int64_t end = i + steps * step; i < end; i += step) {
+    for (const T* const end = at + steps * step; at < end; at += step) {
       Vec<T> term[kAccumulators];
       for (int a = 0; a < kAccumulators; ++a) {
-        term[a] = Fold::template term<T>(load(x + i + a * kLanes<T>), centre);
+        term[a] = Fold::template term<T>(load(at + a * apart), centre);
         part[a] = join_quickly<Fold, T>(part[a], term[a]);
       }
       if constexpr (kNumbersApart<Fold, T>) nan |= any_nan<T>(term);
@@ -88,6 +96,7 @@ KERNELGRAD_INLINE T fold_row(std::int64_t n, const T* x, Vec<T> centre) {
     if constexpr (kNumbersApart<Fold, T>) part[0] = nan_where<T>(nan, part[0]);
     for (int a = 0; a < kAccumulators; ++a) total[a] = Fold::template join<T>(total[a], part[a]);
   }
+  std::int64_t i = all_steps * kAccumulators * kLanes<T>;
   for (int a = 0; i + kLanes<T> <= n; ++a, i += kLanes<T>) {
     total[a] = Fold::template join<T>(total[a], Fold::template term<T>(load(x + i), centre));
   }

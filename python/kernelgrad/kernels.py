@@ -104,7 +104,7 @@ else:
 # --- memory ---
 empty = _cpu.empty
 
-# --- arithmetic: NumPy's ufuncs, for arrays of every kind, with a faster way for float arrays of one shape ---
+# --- arithmetic: NumPy's ufuncs, with a faster way for float arrays of one shape ---
 add = _cpu.add
 subtract = _cpu.subtract
 multiply = _cpu.multiply

@@ -102,7 +102,9 @@ class Block(Arithmetic):
         if operand == "_":
             return
         dtype = DTYPES[kind]
-        whole = np.ascontiguousarray(np.broadcast_to(values, (self.size,))).astype(dtype)
+        if values.shape != (self.size,):
+            values = np.broadcast_to(values, (self.size,))
+        whole = np.ascontiguousarray(values, dtype)
         bits = whole.view(f"u{dtype.itemsize}").astype(np.uint64)
         np.copyto(self.register(operand), bits, where=self.mask)
 
@@ -116,9 +118,9 @@ class Block(Arithmetic):
 
     def run(self) -> Counter[str]:
         with np.errstate(all="ignore"):
-            while self.alive.any():
+            while np.count_nonzero(self.alive):  # thrice as fast as any()
                 ready = self.alive & ~self.waiting
-                if ready.any():
+                if np.count_nonzero(ready):
                     self._step(ready)
                     continue
                 self.waiting[:] = False  # all have come to the barrier
@@ -132,11 +134,12 @@ class Block(Arithmetic):
         if instruction.guard is not None:
             held = self.register(instruction.guard) != 0
             self.mask = self.mask & (~held if instruction.negated else held)
-        self.executed[".".join(instruction.opcode)] += int(self.mask.sum())
+        executing = np.count_nonzero(self.mask)
+        self.executed[instruction.name] += executing
         execute = getattr(self, f"op_{instruction.opcode[0]}", None)
         if execute is None:
             raise NotImplementedError(f"PTX: {instruction}")
-        if self.mask.any():
+        if executing:
             execute(instruction)
 
     def op_bra(self, i: Instruction) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass
@@ -16,8 +17,12 @@ class Instruction:
     opcode: tuple[str, ...]
     operands: tuple[str, ...]
 
+    @cached_property
+    def name(self) -> str:
+        return ".".join(self.opcode)
+
     def __str__(self) -> str:
-        return f"{'.'.join(self.opcode)} {', '.join(self.operands)}"
+        return f"{self.name} {', '.join(self.operands)}"
 
 
 @dataclass
