@@ -64,8 +64,8 @@ void finish_piece(const KernelTable& table, const GemmEpilogue<T>& epilogue, con
 template <class T>
 void thin_product(const KernelTable& table, const ThinPlan& plan, ThinProduct<T> t,
                   const GemmEpilogue<T>& epilogue, Workspace& workspace) {
-  // Rows of the matrix are read in pieces of a page or more, which the processor's prefetching needs.
-  constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18, kPage = 4096 / sizeof(T);
+  // Rows of the matrix are read in pieces of two pages or more, which the processor's prefetching needs.
+  constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18, kPages = 8192 / sizeof(T);
   const ThinKernels<T>& kernels = table.thin.of<T>();
   const auto run = plan.way == ThinWay::dots ? kernels.dots : kernels.rows;
   if (copies_rows(plan, t)) {
@@ -77,7 +77,7 @@ void thin_product(const KernelTable& table, const ThinPlan& plan, ThinProduct<T>
     }
     t.x = copy, t.x_row = t.k, t.x_column = 1;
   }
-  const std::int64_t least = plan.way == ThinWay::rows ? kPage : 1;
+  const std::int64_t least = plan.way == ThinWay::rows ? kPages : 1;
   const std::int64_t columns = kTaskProducts / (t.m * t.k + 1);
   const std::int64_t length = equal_pieces(t.n, columns > least ? columns : least, 64);
   parallel_for(ceil_div(t.n, length), [&](std::int64_t task) {
