@@ -66,8 +66,19 @@ class Mean(NamedTuple):
 def _products(dtype: Any, least: float, mean: float) -> Family:
     groups = (
         Group("square", r"^matmul \d+( |$)", least),
-        Group("few rows", r"^matmul (\d|[1-6]\d)x", least),
-        Group("few columns", r"^matmul \d+x(\d|[1-6]\d)x", least),
+        Group(
+            "few rows",
+            r"^matmul (\d|[1-6]\d)x",
+            least,
+            reason="the wide matrix comes from memory or the last-level cache; for 16 rows and more "
+            "its packing is not hidden",
+        ),
+        Group(
+            "few columns",
+            r"^matmul \d+x(\d|[1-6]\d)x",
+            least,
+            reason="bound by how fast one core reads the tall matrix",
+        ),
         Group("batches of small ones", "^batch", least),
         Group("strided", "transposed|column|backwards", least),
         Group("others", "", least),
@@ -76,6 +87,8 @@ def _products(dtype: Any, least: float, mean: float) -> Family:
     return Family(name, functools.partial(bench_matmul.cases, dtype), groups, mean)
 
 
+_PRODUCT_LAYERS = "both are at 80 to 95 % of the peak there"
+_EXPONENTIALS = "bound by the exponentials, one in each direction, of the levels below AVX-512"
 _CROSS_ENTROPY = 2.5 if _cpu.isa() in ("sse2", "avx2", "neon") else 5.0
 
 
@@ -108,11 +121,16 @@ FAMILIES = (
         "Convolutions",
         bench_conv2d.cases,
         (
-            Group("first layers, forward and backward", r"^conv2d \d+x[1-4]x", 2),
-            Group("other layers, forward and backward", "^conv2d", 1, 1.2),
-            Group("forward", "^forward", 1, 1.2),
-            Group("gradient of the input", "^grad_input"),
-            Group("gradient of the weight", "^grad_weight"),
+            Group(
+                "first layers, forward and backward",
+                r"^conv2d \d+x[1-4]x",
+                2,
+                reason="few products for each byte of the result, which memory has to take",
+            ),
+            Group("other layers, forward and backward", "^conv2d", 1, 1.2, reason=_PRODUCT_LAYERS),
+            Group("forward", "^forward", 1, 1.2, reason=_PRODUCT_LAYERS),
+            Group("gradient of the input", "^grad_input", reason=_PRODUCT_LAYERS),
+            Group("gradient of the weight", "^grad_weight", reason=_PRODUCT_LAYERS),
         ),
         quick="^conv2d",
     ),
@@ -120,20 +138,54 @@ FAMILIES = (
         "Softmax cross-entropy",
         _cross_entropies,
         (
-            Group("1,000 columns", r"^forward\+backward 4096x1000$", _CROSS_ENTROPY, share=0.6),
-            Group("others, forward and backward", r"^forward\+", _CROSS_ENTROPY, share=0.45),
+            Group(
+                "1,000 columns",
+                r"^forward\+backward 4096x1000$",
+                _CROSS_ENTROPY,
+                share=0.6,
+                reason=_EXPONENTIALS,
+            ),
+            Group(
+                "others, forward and backward",
+                r"^forward\+",
+                _CROSS_ENTROPY,
+                share=0.45,
+                reason=_EXPONENTIALS,
+            ),
             Group("through autograd", "^cross-entropy", _CROSS_ENTROPY),
             Group("forward", "^forward"),
-            Group("softmax", "softmax", share=0.8),
+            Group("softmax", "softmax", share=0.8, reason=_EXPONENTIALS),
         ),
     ),
-    Family("Pooling", bench_pool2d.cases, (Group("pooling", "", share=0.8),)),
+    Family(
+        "Pooling",
+        bench_pool2d.cases,
+        (
+            Group(
+                "maxima",
+                "^max_pool2d",
+                share=0.8,
+                reason="an index is kept for each maximum, or read",
+            ),
+            Group("averages", "", share=0.8, reason="additions and divisions, not memory"),
+        ),
+    ),
     Family(
         "Elementwise functions and reductions",
         bench_elementwise.cases,
         (
-            Group("reductions", "axis", share=0.8),
-            Group("elementwise functions", "", share=0.8),
+            Group(
+                "reductions",
+                "axis",
+                share=0.8,
+                reason="rows of a page or less are read one at a time",
+            ),
+            Group(
+                "elementwise functions",
+                "",
+                share=0.8,
+                reason="bound by the arithmetic of the function",
+            ),
         ),
     ),
     Family("Optimizer steps", bench_optimizer.cases, (Group("steps", "", share=0.8),)),

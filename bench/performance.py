@@ -124,7 +124,8 @@ def with_two_threads(options: argparse.Namespace) -> list[Row]:
         script = str(ROOT / "bench" / "compare.py")
         chosen = ["--threads", "2", "--only", TWO_THREADS, "--json", str(result)]
         turns = ["--rounds", str(options.rounds), "--budget", str(options.budget)]
-        subprocess.run([sys.executable, script, *chosen, *turns], check=True)
+        rivals = ["--rivals", options.rivals] if options.rivals else []
+        subprocess.run([sys.executable, script, *chosen, *turns, *rivals], check=True)
         rows: list[Row] = json.loads(result.read_text())["cases"]
         return rows
 

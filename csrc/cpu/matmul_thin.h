@@ -23,7 +23,7 @@ struct ThinPlan {
 // most lanes of their vectors lie past the last column.
 template <class T>
 ThinWay thin_way(const ThinProduct<T>& t, bool transposed) {
-  constexpr std::int64_t kFarBytes = 8 << 20, kMostDotColumns = 11;
+  constexpr std::int64_t kFarBytes = 1 << 20, kMostDotColumns = 11;
   const bool far = t.n * t.k * static_cast<std::int64_t>(sizeof(T)) >= kFarBytes;
   const std::int64_t most_dots = t.k < 64     ? 1
                                  : t.k < 256  ? 3
