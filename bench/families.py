@@ -87,7 +87,7 @@ def _products(dtype: Any, least: float, mean: float) -> Family:
     return Family(name, functools.partial(bench_matmul.cases, dtype), groups, mean)
 
 
-_PRODUCT_LAYERS = "both are at 80 to 95 % of the peak there"
+_PRODUCT_LAYERS = "a product of matrices, where both libraries are near the same limit"
 _EXPONENTIALS = "bound by the exponentials, one in each direction, of the levels below AVX-512"
 _CROSS_ENTROPY = 2.5 if _cpu.isa() in ("sse2", "avx2", "neon") else 5.0
 
@@ -144,6 +144,13 @@ FAMILIES = (
                 _CROSS_ENTROPY,
                 share=0.6,
                 reason=_EXPONENTIALS,
+            ),
+            Group(
+                "classes that lie apart, forward and backward",
+                r"^forward\+backward \d+x\d+x",
+                _CROSS_ENTROPY,
+                share=0.45,
+                reason="bound by how soon memory answers, for each class from another page",
             ),
             Group(
                 "others, forward and backward",

@@ -10,7 +10,8 @@
 
 namespace kernelgrad::cpu {
 
-constexpr std::int64_t kBlockElements = 1 << 12;
+constexpr std::int64_t kBlockElements = 1 << 12;   // of rows, in L1
+constexpr std::int64_t kStagedElements = 1 << 14;  // of a copy, in L2
 constexpr std::int64_t kTaskElements = 1 << 15;
 // Rows of at most so many classes would leave most of a vector empty: they are taken as columns.
 constexpr std::int64_t kSmallClasses = 32;
@@ -34,10 +35,10 @@ struct CrossEntropyLayout {
     rows = inner == 1;
     position_stride = rows ? classes : 1;
     class_stride = inner;
-    const std::int64_t fitting = kBlockElements / classes;
-    block = rows ? std::clamp<std::int64_t>(fitting, 1, kMaxPositions)
+    const std::int64_t fitting = kStagedElements / classes;
+    block = rows ? std::clamp<std::int64_t>(kBlockElements / classes, 1, kMaxPositions)
                  : std::clamp<std::int64_t>(fitting / 16 * 16, 32, kMaxPositions);
-    staged = rows ? classes <= kSmallClasses : classes * block <= kBlockElements;
+    staged = rows ? classes <= kSmallClasses : classes * block <= kStagedElements;
     blocks_per_outer = ((rows ? outer : inner) + block - 1) / block;
   }
   std::int64_t positions() const { return outer * inner; }

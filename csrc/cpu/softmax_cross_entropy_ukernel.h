@@ -7,7 +7,7 @@
 
 namespace kernelgrad::cpu {
 
-constexpr std::int64_t kMaxPositions = 128;  // of a run: their numbers are kept on the stack
+constexpr std::int64_t kMaxPositions = 512;  // of a run: their numbers are kept on the stack
 
 // A run of positions, `count` of them with `classes` logits each. As rows: position i at i *
 // classes, its classes side by side. As columns: position i at i, its classes `class_stride` apart.
