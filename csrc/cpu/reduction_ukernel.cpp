@@ -17,7 +17,7 @@ namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
 constexpr int kAccumulators = 4;
-constexpr int kSteps = 64;    // additions to one accumulator before it joins the row's total
+constexpr int kSteps = 64;  // additions to one accumulator before it joins the row's total
 // Long rows are read at four places at once, which the memory answers sooner.
 template <class T>
 constexpr std::int64_t kSpreadRow = (64 << 10) / static_cast<std::int64_t>(sizeof(T));

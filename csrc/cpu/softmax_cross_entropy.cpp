@@ -47,7 +47,7 @@ void transpose(std::int64_t rows, std::int64_t columns, const T* in, std::int64_
 // .87 of the time where the classes lie a multiple of a line apart, 1.2 times as long elsewhere.)
 template <class T>
 struct Staged {
-  T values[kStagedElements];
+  T values[kStagedBytes / static_cast<std::int64_t>(sizeof(T))];
 
   const T* from(const CrossEntropyLayout& layout, std::int64_t positions, const T* block) {
     if (layout.rows) {

@@ -10,8 +10,8 @@
 
 namespace kernelgrad::cpu {
 
-constexpr std::int64_t kBlockElements = 1 << 12;   // of rows, in L1
-constexpr std::int64_t kStagedElements = 1 << 14;  // of a copy, in L2
+constexpr std::int64_t kBlockElements = 1 << 12;  // of rows, in L1
+constexpr std::int64_t kStagedBytes = 1 << 16;    // of a copy, in L2 and on the stack
 constexpr std::int64_t kTaskElements = 1 << 15;
 // Rows of at most so many classes would leave most of a vector empty: they are taken as columns.
 constexpr std::int64_t kSmallClasses = 32;
@@ -35,10 +35,11 @@ struct CrossEntropyLayout {
     rows = inner == 1;
     position_stride = rows ? classes : 1;
     class_stride = inner;
-    const std::int64_t fitting = kStagedElements / classes;
+    const std::int64_t staged_elements = kStagedBytes / item_size(logits.dtype);
+    const std::int64_t fitting = staged_elements / classes;
     block = rows ? std::clamp<std::int64_t>(kBlockElements / classes, 1, kMaxPositions)
                  : std::clamp<std::int64_t>(fitting / 16 * 16, 32, kMaxPositions);
-    staged = rows ? classes <= kSmallClasses : classes * block <= kStagedElements;
+    staged = rows ? classes <= kSmallClasses : classes * block <= staged_elements;
     blocks_per_outer = ((rows ? outer : inner) + block - 1) / block;
   }
   std::int64_t positions() const { return outer * inner; }
