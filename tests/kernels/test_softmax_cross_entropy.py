@@ -68,12 +68,14 @@ def tolerances(expected: CrossEntropy, logits: Array, upstream: Any) -> tuple[Ar
     reduced = losses
     if expected.loss.ndim < losses.ndim or expected.loss.shape != losses.shape:
         reduced = np.sum(losses) / abs(expected.divisor) if expected.divisor else np.float64(0)
-    reduced = reduced + 4 * info.eps * np.nan_to_num(np.abs(expected.loss))
+    # The losses and the divisor of their mean are summed in double, 256 one by one, then pairwise.
+    summed = np.finfo(np.float64).eps * min(expected.lse.size, 256 + 8)
+    reduced = reduced + (4 * info.eps + 2 * summed) * np.nan_to_num(np.abs(expected.loss))
 
     total = np.sum(mass, axis=-1, keepdims=True)
-    relative = lse_bound[..., None] + info.eps * (1.25 * distance + roundings + 12)
+    relative = lse_bound[..., None] + info.eps * (1.25 * distance + roundings + 12) + summed
     scale = np.abs(np.asarray(upstream, np.float64))[..., None] / (abs(expected.divisor) or 1)
-    grad = scale * (total * np.exp(expected.log_p) * relative + 8 * info.eps * mass)
+    grad = scale * (total * np.exp(expected.log_p) * relative + (8 * info.eps + summed) * mass)
     return lse_bound, reduced, grad + (2 + 2 * scale * total) * info.tiny
 
 
