@@ -23,7 +23,7 @@ _COMMON: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
 settings.register_profile("dev", max_examples=20, **_COMMON)
-settings.register_profile("ci", max_examples=60, **_COMMON)
+settings.register_profile("ci", max_examples=40, **_COMMON)
 settings.register_profile("nightly", max_examples=1000, **_COMMON)
 _PROFILE = os.environ.get("KERNELGRAD_HYPOTHESIS_PROFILE", "dev")
 settings.load_profile(_PROFILE)
