@@ -58,8 +58,8 @@ void unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved,
                 const TensorView& out);
 
 // --- arithmetic ---
-// out = a op b. Contiguous arrays of one size, or one of the operands without axes: one number; out
-// aligned to 64 bytes. Returns what NumPy would warn of.
+// out = a op b. Contiguous arrays of one size, or one of the operands without axes: one number; an
+// out of 8 MiB or more aligned to 64 bytes. Returns what NumPy would warn of.
 FloatExceptions arithmetic(BinaryOp op, const TensorView& a, const TensorView& b,
                            const TensorView& out);
 

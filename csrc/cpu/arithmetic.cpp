@@ -5,6 +5,7 @@
 #include "common/float_control.h"
 #include "cpu/kernel_table.h"
 #include "cpu/pieces.h"
+#include "cpu/streaming.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -16,7 +17,7 @@ FloatExceptions arithmetic(BinaryOp op, const TensorView& a, const TensorView& b
   std::atomic<FloatExceptions> raised{kNoFloatException};
   with_type(out.dtype, [&]<class T>(T) {
     const auto kernel = kernel_table().arithmetic.of<T>().run[static_cast<int>(op)];
-    const bool streamed = pieces_are_streamed<T>(n, 1 + a_step + b_step);
+    const bool streamed = is_streamed<T>(1 + a_step + b_step, n, kPiece);
     for_each_piece(n, [&](std::int64_t begin, std::int64_t count) {
       clear_float_exceptions();
       kernel(count, a.data<T>() + begin * a_step, a_step, b.data<T>() + begin * b_step, b_step,

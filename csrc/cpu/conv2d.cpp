@@ -30,15 +30,6 @@ void correlate(const Correlation<T>& c, const Workspace& workspace) {
   is_direct(c) ? correlate_direct(c, workspace) : correlate_product(c, workspace);
 }
 
-template <class T>
-const ElementwiseFunctions<T>& elementwise_functions() {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return kernel_table().elementwise.f32;
-  } else {
-    return kernel_table().elementwise.f64;
-  }
-}
-
 }  // namespace
 
 std::size_t conv2d_workspace_bytes(const TensorView& x, const TensorView& w, const Window2d& window,
@@ -57,7 +48,8 @@ void conv2d(const TensorView& x, const TensorView& w, const TensorView* bias,
     c.bias = bias == nullptr ? nullptr : bias->data<T>();
     c.relu = activation == Activation::relu;
     if (activation != Activation::none && !c.relu) {
-      c.activation = elementwise_functions<T>().unary[static_cast<int>(unary_op_of(activation))];
+      c.activation =
+          kernel_table().elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
     }
     correlate(c, workspace);
   });

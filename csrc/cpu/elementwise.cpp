@@ -1,20 +1,11 @@
 // Elementwise ops: cuts contiguous arrays into pieces and runs the level's microkernel on each.
 #include "cpu/kernel_table.h"
 #include "cpu/pieces.h"
+#include "cpu/streaming.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
 namespace {
-
-template <class T>
-const ElementwiseFunctions<T>& functions() {
-  const ElementwiseKernels& kernels = kernel_table().elementwise;
-  if constexpr (sizeof(T) == 4) {
-    return kernels.f32;
-  } else {
-    return kernels.f64;
-  }
-}
 
 // Functions that take the memory's time, not the arithmetic's: only their results are streamed.
 constexpr bool is_light(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::leaky_relu; }
@@ -25,8 +16,8 @@ constexpr bool is_light_gradient(UnaryOp op) {
 
 template <class T>
 void run_unary(UnaryOp op, const TensorView& x, T parameter, const TensorView& out) {
-  const auto kernel = functions<T>().unary[static_cast<int>(op)];
-  const bool streamed = is_light(op) && pieces_are_streamed<T>(x.size(), 2);
+  const auto kernel = kernel_table().elementwise.of<T>().unary[static_cast<int>(op)];
+  const bool streamed = is_light(op) && is_streamed<T>(2, x.size(), kPiece);
   for_each_piece(x.size(), [&](std::int64_t begin, std::int64_t count) {
     kernel(count, x.data<T>() + begin, parameter, streamed, out.data<T>() + begin);
   });
@@ -35,8 +26,8 @@ void run_unary(UnaryOp op, const TensorView& x, T parameter, const TensorView& o
 template <class T>
 void run_unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, T parameter,
                     const TensorView& out) {
-  const auto kernel = functions<T>().unary_grad[static_cast<int>(op)];
-  const bool streamed = is_light_gradient(op) && pieces_are_streamed<T>(saved.size(), 3);
+  const auto kernel = kernel_table().elementwise.of<T>().unary_grad[static_cast<int>(op)];
+  const bool streamed = is_light_gradient(op) && is_streamed<T>(3, saved.size(), kPiece);
   for_each_piece(saved.size(), [&](std::int64_t begin, std::int64_t count) {
     kernel(count, grad_out.data<T>() + begin, saved.data<T>() + begin, parameter, streamed,
            out.data<T>() + begin);

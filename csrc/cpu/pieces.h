@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "common/thread_pool.h"
-#include "cpu/streaming.h"
 
 namespace kernelgrad::cpu {
 
@@ -17,13 +16,6 @@ void for_each_piece(std::int64_t n, Function&& function) {
     const std::int64_t begin = task * kPiece;
     function(begin, n - begin < kPiece ? n - begin : kPiece);
   });
-}
-
-// Whether such a call streams its result, with so many arrays of n elements of type T in all.
-template <class T>
-constexpr bool pieces_are_streamed(std::int64_t n, int arrays) {
-  constexpr std::int64_t item = sizeof(T);
-  return is_streamed(arrays * n * item, kPiece * item);
 }
 
 }  // namespace kernelgrad::cpu

@@ -50,8 +50,7 @@ void along_axis(const TensorView& x, int axis, Rows&& rows, Columns&& columns) {
 template <class T>
 void run(SoftmaxForm form, const TensorView& x, int axis, const TensorView& out) {
   const int index = static_cast<int>(form);
-  constexpr std::int64_t item = sizeof(T);
-  const bool streamed = is_streamed(2 * x.size() * item, x.sizes[axis] * item);
+  const bool streamed = is_streamed<T>(2, x.size(), x.sizes[axis]);
   along_axis(
       x, axis,
       [&](std::int64_t rows, std::int64_t n, std::int64_t at) {
@@ -67,8 +66,7 @@ void run_grad(SoftmaxForm form, const TensorView& grad_out, const TensorView& y,
               const TensorView& out) {
   const int index = static_cast<int>(form);
   const T* g = grad_out.data<T>();
-  constexpr std::int64_t item = sizeof(T);
-  const bool streamed = is_streamed(3 * y.size() * item, y.sizes[axis] * item);
+  const bool streamed = is_streamed<T>(3, y.size(), y.sizes[axis]);
   along_axis(
       y, axis,
       [&](std::int64_t rows, std::int64_t n, std::int64_t at) {

@@ -53,7 +53,15 @@ struct Staged {
     if (layout.rows) {
       transpose(positions, layout.classes, block, layout.classes, values, layout.block);
     } else {
-      copy_lines(layout.classes, positions, block, layout.class_stride, values, layout.block);
+      constexpr std::int64_t kLine = 64 / sizeof(T);
+      for (std::int64_t c = 0; c < layout.classes; ++c) {
+        const T* const line = block + c * layout.class_stride;
+        // The block behind this one comes nearer meanwhile.
+        for (std::int64_t j = 0; j < positions; j += kLine) {
+          __builtin_prefetch(line + positions + j, 0, 2);
+        }
+        std::copy_n(line, positions, values + c * layout.block);
+      }
     }
     return values;
   }
@@ -61,19 +69,9 @@ struct Staged {
     if (layout.rows) {
       transpose(layout.classes, positions, values, layout.block, block, layout.classes);
     } else {
-      copy_lines(layout.classes, positions, values, layout.block, block, layout.class_stride);
-    }
-  }
-
- private:
-  static void copy_lines(std::int64_t lines, std::int64_t n, const T* in, std::int64_t in_stride,
-                         T* out, std::int64_t out_stride) {
-    constexpr std::int64_t kLine = 64 / sizeof(T);
-    for (std::int64_t i = 0; i < lines; ++i) {
-      const T* const line = in + i * in_stride;
-      // The block behind this one comes nearer meanwhile.
-      for (std::int64_t j = 0; j < n; j += kLine) __builtin_prefetch(line + n + j, 0, 2);
-      std::copy_n(line, n, out + i * out_stride);
+      for (std::int64_t c = 0; c < layout.classes; ++c) {
+        std::copy_n(values + c * layout.block, positions, block + c * layout.class_stride);
+      }
     }
   }
 };

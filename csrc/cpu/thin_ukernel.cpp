@@ -5,7 +5,8 @@
 // Resources  dots: up to 3 x 4 accumulators, x's vectors and one of M in registers; rows: four rows of
 //            M by two vectors in registers, the sums of a piece of y in 16 KiB of the stack.
 // Rounding   dots: one to four vectors of FMAs, p ascending by vectors, then their sum by halves;
-//            rows: one FMA per product, p ascending within each quarter of k, by turns. (SSE2: product and sum rounded.)
+//            rows: one FMA per product, p ascending, or where M's rows follow one another ascending within
+//            each quarter of k, by turns. (SSE2: product and sum rounded.)
 // Tried      rows: tiles of up to 6 rows of y in registers over 8 or 16 rows of M: 10 to 40 % slower where
 //            no sibling thread is busy, 5 % faster where one is; sums spaced so that they share no
 //            cache sets: level; fetching 8 rows ahead, not 16: 3 % slower, 32: level (AVX2, Zen 3).
