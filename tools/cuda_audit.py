@@ -21,9 +21,11 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
 TABLE = ROOT / "docs" / "cuda_kernels.md"
 
 # In a line of assembly; what has the guard !PT is never executed.
@@ -86,20 +88,26 @@ def short_name(symbol: str) -> str:
     return name[: name.index("(")].replace("> >", ">>")
 
 
-def nvcc_command(include: Path) -> list[str]:
-    """nvcc with the build's flags; `include` is searched before csrc."""
+@cache
+def compile_ptx(source: Path, architecture: int, include: Path) -> str:
+    """The PTX of one file, with the build's flags; `include` is searched before csrc."""
     flags = ["-O3", *build_setting("kernelgrad_cuda_flags"), "-DKERNELGRAD_BACKEND=cuda"]
-    return ["nvcc", *flags, f"-I{include}", f"-I{ROOT / 'csrc'}"]
+    flags += [f"-I{include}", f"-I{CSRC}", "-ptx", f"-arch=sm_{architecture}"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "kernels.ptx"
+        subprocess.run(["nvcc", *flags, str(source), "-o", str(out)], check=True)
+        return out.read_text()
 
 
-def compile_source(source: Path, architecture: int, include: Path = ROOT / "csrc") -> list[Kernel]:
+def compile_source(source: Path, architecture: int, include: Path = CSRC) -> list[Kernel]:
     """The kernels of one file; a spill is an error. `include` is searched before csrc."""
     with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / "kernels.cubin"
-        command = [*nvcc_command(include), "-cubin", f"-arch=sm_{architecture}"]
+        binary, ptx = Path(folder) / "kernels.cubin", Path(folder) / "kernels.ptx"
+        ptx.write_text(compile_ptx(source, architecture, include))
+        command = ["nvcc", "-cubin", f"-arch=sm_{architecture}"]
         command += ["-Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror"]
         result = subprocess.run(
-            [*command, str(source), "-o", str(binary)], capture_output=True, text=True
+            [*command, str(ptx), "-o", str(binary)], capture_output=True, text=True
         )
         if result.returncode != 0:
             raise RuntimeError(f"{source.name}, sm_{architecture}: {result.stderr}")

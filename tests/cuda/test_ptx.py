@@ -24,8 +24,7 @@ from ptx.device import PtxDevice, all_programs, needs_nvcc
 from ptx.memory import PtxError
 from reference.precision import PRECISIONS
 
-# One worker for all, since nvcc takes half a minute for what they share.
-pytestmark = [needs_nvcc, pytest.mark.xdist_group("ptx")]
+pytestmark = needs_nvcc
 
 
 # Only the first and the last block along this axis of the grid are run.

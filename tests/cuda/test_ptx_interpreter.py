@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptx.device import compile_source, needs_nvcc
+from cuda_audit import CSRC, compile_ptx
+from ptx.device import ARCHITECTURE, needs_nvcc
 from ptx.interpreter import Block
 from ptx.memory import Memory, PtxError
 from ptx.program import parse
@@ -19,7 +20,7 @@ pytestmark = needs_nvcc
 
 @cache
 def probes():
-    return parse(compile_source(Path(__file__).parent / "ptx_probe.cu"))
+    return parse(compile_ptx(Path(__file__).parent / "ptx_probe.cu", ARCHITECTURE, CSRC))
 
 
 def run(name: str, *arguments) -> None:

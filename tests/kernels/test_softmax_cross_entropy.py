@@ -118,8 +118,9 @@ def check(logits: Array, targets: Array, generator: np.random.Generator, **optio
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", TARGETS)
 def test_softmax_cross_entropy_options(backend, dtype, rng, kind, weighted, smoothing, reduction):
-    emulated = not isinstance(backend, CpuLevel)  # slow: each test takes two shapes
-    for shape in rng.permutation(np.array(SHAPES, object))[:2] if emulated else SHAPES:
+    # An emulated device is slow: each test takes one shape.
+    shapes = SHAPES if isinstance(backend, CpuLevel) else [SHAPES[rng.integers(len(SHAPES))]]
+    for shape in shapes:
         logits = (3 * rng.standard_normal(shape)).astype(dtype)
         targets = make_targets(kind, logits, rng)
         weight = rng.random(shape[class_axis(logits)]).astype(dtype) + 0.5 if weighted else None

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from cuda_audit import missing_tools, nvcc_command
+from cuda_audit import CSRC, compile_ptx, missing_tools
 
 from .interpreter import Block, Extents
 from .memory import Memory
 from .program import Program, demangled, parse
 
-ROOT = Path(__file__).resolve().parents[2]
-ARCHITECTURE = "sm_80"  # the first that has all of the kernels' instructions
+ARCHITECTURE = 80  # the first that has all of the kernels' instructions
 
 needs_nvcc = pytest.mark.skipif("nvcc" in missing_tools(), reason="there is no nvcc here")
-
-
-def compile_source(source: Path, include: Path = ROOT / "csrc") -> str:
-    """The PTX that nvcc makes of a file, with the build's flags; `include` is searched first."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "kernels.ptx"
-        command = [*nvcc_command(include), "-ptx", f"-arch={ARCHITECTURE}"]
-        subprocess.run([*command, str(source), "-o", str(out)], check=True)
-        return out.read_text()
 
 
 @cache
 def all_programs() -> dict[str, Program]:
     """Every kernel of csrc/cuda by its name."""
-    sources = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    sources = sorted((CSRC / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(2) as pool:
-        texts = list(pool.map(compile_source, sources))
+        texts = list(pool.map(lambda source: compile_ptx(source, ARCHITECTURE, CSRC), sources))
     return {name: program for text in texts for name, program in programs_of(text).items()}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -16,12 +17,17 @@ Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
 
 
-def _windows(
-    x: NDArray[Any], kernel: Pair, stride: Pair, padding: Sides, dilation: Pair
+def _groups(w: NDArray[Any], groups: int) -> Iterator[tuple[slice, slice]]:
+    """Each group's filters and channels."""
+    filters, channels = len(w) // groups, w.shape[1]
+    for g in range(groups):
+        yield slice(g * filters, (g + 1) * filters), slice(g * channels, (g + 1) * channels)
+
+
+def _taps(
+    padded: Float64s, kernel: tuple[int, ...], stride: Pair, dilation: Pair
 ) -> dict[Pair, Float64s]:
-    """For each tap (i, j) the input values (N, C, OH, OW) that it meets."""
-    top, bottom, left, right = padding
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    """For each tap (i, j) a view of the padded input's values (N, C, OH, OW) that it meets."""
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
     oh = (padded.shape[2] - (kh - 1) * dh - 1) // sh + 1
     ow = (padded.shape[3] - (kw - 1) * dw - 1) // sw + 1
@@ -31,6 +37,14 @@ def _windows(
         columns = slice(j * dw, j * dw + (ow - 1) * sw + 1, sw)
         taps[i, j] = padded[:, :, rows, columns]
     return taps
+
+
+def _windows(
+    x: NDArray[Any], kernel: tuple[int, ...], stride: Pair, padding: Sides, dilation: Pair
+) -> dict[Pair, Float64s]:
+    top, bottom, left, right = padding
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    return _taps(padded, kernel, stride, dilation)
 
 
 def conv2d(
@@ -43,16 +57,15 @@ def conv2d(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Float64s:
-    filters, channels, kh, kw = w.shape
-    windows = _windows(x, (kh, kw), stride, padding, dilation)
+    windows = _windows(x, w.shape[2:], stride, padding, dilation)
     n, _, oh, ow = windows[0, 0].shape
-    out = np.zeros((n, filters, oh, ow))
-    for f in range(filters):
-        first = f // (filters // groups) * channels
-        for c, (i, j) in product(range(channels), windows):
-            out[:, f] += float(w[f, c, i, j]) * windows[i, j][:, first + c]
-        if bias is not None:
-            out[:, f] += float(bias[f])
+    out = np.zeros((n, len(w), oh, ow))
+    for (i, j), values in windows.items():
+        for f, c in _groups(w, groups):
+            weights = w[f, :, i, j].astype(np.float64)
+            out[:, f] += np.einsum("nchw,fc->nfhw", values[:, c], weights)
+    if bias is not None:
+        out += bias.astype(np.float64)[:, None, None]
     return out
 
 
@@ -66,14 +79,11 @@ def conv2d_grad_weight(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Float64s:
-    filters, channels = grad_out.shape[1], x.shape[1] // groups
     grad = grad_out.astype(np.float64)
-    windows = _windows(x, kernel, stride, padding, dilation)
-    out = np.zeros((filters, channels, *kernel))
-    for f in range(filters):
-        first = f // (filters // groups) * channels
-        for c, (i, j) in product(range(channels), windows):
-            out[f, c, i, j] = np.sum(grad[:, f] * windows[i, j][:, first + c])
+    out = np.zeros((grad_out.shape[1], x.shape[1] // groups, *kernel))
+    for (i, j), values in _windows(x, kernel, stride, padding, dilation).items():
+        for f, c in _groups(out, groups):
+            out[f, :, i, j] = np.einsum("nfhw,nchw->fc", grad[:, f], values[:, c])
     return out
 
 
@@ -87,18 +97,14 @@ def conv2d_grad_input(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Float64s:
-    filters, channels, kh, kw = w.shape
     top, bottom, left, right = padding
-    n, _, oh, ow = grad_out.shape
     grad = grad_out.astype(np.float64)
-    padded = np.zeros((n, channels * groups, size[0] + top + bottom, size[1] + left + right))
-    for f in range(filters):
-        first = f // (filters // groups) * channels
-        for c, i, j in product(range(channels), range(kh), range(kw)):
-            top_row, left_column = i * dilation[0], j * dilation[1]
-            rows = slice(top_row, top_row + (oh - 1) * stride[0] + 1, stride[0])
-            columns = slice(left_column, left_column + (ow - 1) * stride[1] + 1, stride[1])
-            padded[:, first + c, rows, columns] += float(w[f, c, i, j]) * grad[:, f]
+    channels = w.shape[1] * groups
+    padded = np.zeros((len(grad), channels, size[0] + top + bottom, size[1] + left + right))
+    for (i, j), values in _taps(padded, w.shape[2:], stride, dilation).items():
+        for f, c in _groups(w, groups):
+            weights = w[f, :, i, j].astype(np.float64)
+            values[:, c] += np.einsum("nfhw,fc->nchw", grad[:, f], weights)
     return padded[:, :, top : top + size[0], left : left + size[1]]
 
 

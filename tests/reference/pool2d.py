@@ -71,7 +71,7 @@ def max_pool2d_grad(grad_out: NDArray[Any], indices: NDArray[Any], size: Pair) -
     return grad.reshape(n, c, *size)
 
 
-def average_weights(
+def _average_windows(
     size: Pair,
     kernel: Pair,
     *,
@@ -79,24 +79,31 @@ def average_weights(
     padding: Sides = (0, 0, 0, 0),
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Float64s:
-    """The linear map of avg_pool2d on one plane: (OH, OW, H, W)."""
+) -> tuple[Pair, list[tuple[Any, Any, int]]]:
+    """The results' (OH, OW); of each its place, its window inside the input, and its divisor."""
     rows, columns = _starts(size, kernel, stride, padding, (1, 1), ceil_mode)
-    weights = np.zeros((len(rows), len(columns), *size))
+    windows = []
     for (oy, y), (ox, x) in product(enumerate(rows), enumerate(columns)):
-        # The window as far as the padded input goes, and the part of it inside the input.
+        # The window goes as far as the padded input.
         bottom = min(y + kernel[0], size[0] + padding[1])
         right = min(x + kernel[1], size[1] + padding[3])
-        inside = weights[oy, ox, max(y, 0) : bottom, max(x, 0) : right]
-        inside[...] = 1 / ((bottom - y) * (right - x) if count_include_pad else inside.size)
-    return weights
+        inside = np.s_[:, :, max(y, 0) : min(bottom, size[0]), max(x, 0) : min(right, size[1])]
+        values = (inside[2].stop - inside[2].start) * (inside[3].stop - inside[3].start)
+        count = (bottom - y) * (right - x) if count_include_pad else values
+        windows.append((np.s_[:, :, oy, ox], inside, count))
+    return (len(rows), len(columns)), windows
 
 
 def avg_pool2d(x: NDArray[Any], kernel: Pair, **options: Any) -> Float64s:
-    weights = average_weights(x.shape[2:], kernel, **options)
-    return np.asarray(np.einsum("nchw,yxhw->ncyx", x.astype(np.float64), weights))
+    size, windows = _average_windows(x.shape[2:], kernel, **options)
+    out = np.zeros((*x.shape[:2], *size))
+    for place, inside, count in windows:
+        out[place] = x[inside].sum((2, 3), dtype=np.float64) / count
+    return out
 
 
 def avg_pool2d_grad(grad_out: NDArray[Any], size: Pair, kernel: Pair, **options: Any) -> Float64s:
-    weights = average_weights(size, kernel, **options)
-    return np.asarray(np.einsum("ncyx,yxhw->nchw", grad_out.astype(np.float64), weights))
+    grad = np.zeros((*grad_out.shape[:2], *size))
+    for place, inside, count in _average_windows(size, kernel, **options)[1]:
+        grad[inside] += (grad_out[place].astype(np.float64) / count)[:, :, None, None]
+    return grad

@@ -71,6 +71,7 @@ namespace emulator {
 
 struct Thread {
   dim3 index, block;
+  unsigned number;  // in the block
 };
 extern Thread* running;  // the thread whose fiber has the CPU
 extern dim3 block_extent, grid_extent;
@@ -131,7 +132,8 @@ struct Collective {
 using Resolver = void (*)(Collective* const lanes[32], unsigned mask);
 void collective(Collective& mine, Resolver resolve);
 void order_warp();  // what the warp did before is done before what it does from here on
-unsigned lane();
+inline unsigned running_thread() { return running->number; }
+inline unsigned lane() { return running_thread() % 32; }
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace emulator

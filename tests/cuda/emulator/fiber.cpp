@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef EMULATOR_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define ADDRESS_SANITIZER(...) __VA_ARGS__
@@ -44,7 +44,6 @@ namespace emulator {
 namespace {
 
 constexpr std::size_t kGuardBytes = 4096, kSavedRegisters = 6;
-constexpr std::size_t kStackBytes = 256 << 10;
 
 Fiber* resumed = nullptr;
 void* resumer_stack_pointer = nullptr;
@@ -66,7 +65,11 @@ Fiber::Fiber() {
 Fiber::~Fiber() { munmap(stack_ - kGuardBytes, kGuardBytes + kStackBytes); }
 
 void Fiber::prepare(void (*entry)()) {
-  ADDRESS_SANITIZER(__asan_unpoison_memory_region(stack_, kStackBytes);)
+  // Functions that have returned have left nothing behind: all that is poisoned was called since.
+  ADDRESS_SANITIZER(if (stack_pointer_ != nullptr) {
+    const char* used = static_cast<char*>(stack_pointer_);
+    __asan_unpoison_memory_region(used, static_cast<std::size_t>(stack_ + kStackBytes - used));
+  })
   entry_ = entry;
   fake_stack_ = nullptr;
   // As emulator_switch_stack leaves a stack; its return leaves the pointer as a call would.

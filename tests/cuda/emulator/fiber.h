@@ -7,6 +7,8 @@ namespace emulator {
 
 class Fiber {
  public:
+  static constexpr std::size_t kStackBytes = 256 << 10;
+
   Fiber();
   ~Fiber();
   Fiber(const Fiber&) = delete;

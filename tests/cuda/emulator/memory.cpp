@@ -9,11 +9,11 @@
 #include "cuda_runtime.h"
 #include "observer.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef EMULATOR_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define __asan_poison_memory_region(address, bytes) ((void)(address), (void)(bytes))
+#define __asan_unpoison_memory_region(address, bytes) ((void)(address), (void)(bytes))
 #endif
 
 namespace emulator {
@@ -25,7 +25,8 @@ constexpr std::size_t kMaxStaticShared = 48 << 10;
 std::map<std::uintptr_t, const DeviceMemory*> allocations;  // by first address
 
 alignas(128) std::byte shared_memory[kSharedBytes];
-std::size_t shared_end = 0, shared_asked = 0;
+std::size_t shared_end = kSharedBytes;  // as if a block had had all of it before the first
+std::size_t shared_asked = 0;
 
 std::size_t rounded_up(std::size_t bytes, std::size_t multiple) {
   return (bytes + multiple - 1) / multiple * multiple;
@@ -38,8 +39,8 @@ DeviceMemory::DeviceMemory(std::size_t bytes, std::size_t offset)
   block_ = static_cast<std::byte*>(std::aligned_alloc(kAlignment, block_bytes_));
   if (block_ == nullptr) throw std::bad_alloc();
   begin_ = block_ + kAlignment + offset;
-  ASAN_POISON_MEMORY_REGION(block_, block_bytes_);
-  ASAN_UNPOISON_MEMORY_REGION(begin_, bytes);
+  __asan_poison_memory_region(block_, block_bytes_);
+  __asan_unpoison_memory_region(begin_, bytes);
   std::memset(begin_, 0xff, bytes);
   allocations[reinterpret_cast<std::uintptr_t>(begin_)] = this;
 }
@@ -47,7 +48,7 @@ DeviceMemory::DeviceMemory(std::size_t bytes, std::size_t offset)
 DeviceMemory::~DeviceMemory() {
   allocations.erase(reinterpret_cast<std::uintptr_t>(begin_));
   if (observer != nullptr) observer->memory_freed(*this);
-  ASAN_UNPOISON_MEMORY_REGION(block_, block_bytes_);
+  __asan_unpoison_memory_region(block_, block_bytes_);
   std::free(block_);
 }
 
@@ -66,8 +67,8 @@ const DeviceMemory* device_memory_at(const void* address) {
 }
 
 void clear_shared_memory() {
+  __asan_poison_memory_region(shared_memory, shared_end);
   shared_end = shared_asked = 0;
-  ASAN_POISON_MEMORY_REGION(shared_memory, kSharedBytes);
 }
 
 void* carve_shared_memory(std::size_t bytes) {
@@ -77,7 +78,7 @@ void* carve_shared_memory(std::size_t bytes) {
     fail("%zu bytes of shared memory; at most %zu are allowed", shared_asked, kMaxStaticShared);
   }
   shared_end = begin + bytes;
-  ASAN_UNPOISON_MEMORY_REGION(shared_memory + begin, bytes);
+  __asan_unpoison_memory_region(shared_memory + begin, bytes);
   std::memset(shared_memory + begin, 0xff, bytes);
   return shared_memory + begin;
 }

@@ -22,6 +22,5 @@ class Observer {
 };
 
 extern Observer* observer;  // null in builds without one
-unsigned running_thread();  // its number in the block
 
 }  // namespace emulator

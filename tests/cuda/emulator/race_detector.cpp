@@ -4,11 +4,14 @@
 // nothing orders them: a barrier orders a block's threads, __syncwarp a warp's, the end of the grid
 // everything. An asynchronous copy writes from when it is begun until its thread has waited for it: nobody
 // may come near. Smaller elements than 4 bytes that share a word would be reported wrongly.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
 
 #include "cuda_runtime.h"
+#include "fiber.h"
 #include "memory.h"
 #include "observer.h"
 #include "traffic.h"
@@ -45,17 +48,21 @@ class RaceDetector : public Observer {
     now_.block = block;
     now_.epoch = 0;
     warp_epochs_.assign(32, 0);
-    shared_.assign(shared_.size(), {});
+    std::fill_n(shared_.begin(), shared_used_, Word{});
+    shared_used_ = 0;
   }
   void barrier_passed() override {
     ++now_.epoch;
     traffic_ordered();
   }
   void warp_synchronised(unsigned warp) override { ++warp_epochs_[warp]; }
-  void memory_freed(const DeviceMemory& memory) override { global_.erase(&memory); }
+  void memory_freed(const DeviceMemory& memory) override {
+    global_.erase(&memory);
+    recent_.fill({});
+  }
 
   void access(const void* address, std::size_t bytes, bool write, const void* code) {
-    if (running == nullptr) return;
+    if (running == nullptr || on_own_stack(address)) return;
     const Words words = words_of(address, bytes);
     note(code);
     if (words.memory != nullptr) {
@@ -86,8 +93,13 @@ class RaceDetector : public Observer {
   }
 
  private:
+  static bool on_own_stack(const void* address) {
+    const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    return reinterpret_cast<std::uintptr_t>(address) - frame < Fiber::kStackBytes;
+  }
+
   struct Words {
-    std::vector<Word>* memory;  // null: the thread's own stack
+    std::vector<Word>* memory;  // null: the host's, such as a constant
     bool shared;
     std::size_t first, last;
   };
@@ -95,18 +107,40 @@ class RaceDetector : public Observer {
     Words words{&shared_, true, 0, 0};
     std::ptrdiff_t offset = shared_memory_offset(address);
     if (offset < 0) {
-      const DeviceMemory* memory = device_memory_at(address);
-      if (memory == nullptr) return {};
-      words.memory = &global_[memory], words.shared = false;
-      if (words.memory->empty()) words.memory->resize(memory->bytes() / 4 + 2);
+      const auto value = reinterpret_cast<std::uintptr_t>(address);
+      const Allocation* allocation = allocation_at(value);
+      if (allocation == nullptr) return {};
+      words.memory = allocation->words, words.shared = false;
       // From the last multiple of 4 before the allocation, which may begin at any address.
-      offset = reinterpret_cast<std::intptr_t>(address) -
-               reinterpret_cast<std::intptr_t>(memory->begin()) / 4 * 4;
+      offset = static_cast<std::ptrdiff_t>(value - allocation->begin / 4 * 4);
     }
     words.first = static_cast<std::size_t>(offset) / 4;
     words.last = (static_cast<std::size_t>(offset) + bytes - 1) / 4;
+    if (words.shared) {
+      shared_used_ = std::min(std::max(shared_used_, words.last + 1), shared_.size());
+    }
     return words;
   }
+
+  struct Allocation {
+    std::uintptr_t begin = 0;
+    std::size_t bytes = 0;
+    std::vector<Word>* words = nullptr;
+  };
+  // The allocation that has the address, looked for among the few of the latest accesses first; or null.
+  const Allocation* allocation_at(std::uintptr_t address) {
+    for (const Allocation& allocation : recent_) {
+      if (address - allocation.begin < allocation.bytes) return &allocation;
+    }
+    const DeviceMemory* memory = device_memory_at(reinterpret_cast<const void*>(address));
+    if (memory == nullptr) return nullptr;
+    std::vector<Word>& words = global_[memory];
+    if (words.empty()) words.resize(memory->bytes() / 4 + 2);
+    std::rotate(recent_.begin(), recent_.end() - 1, recent_.end());
+    recent_[0] = {reinterpret_cast<std::uintptr_t>(memory->begin()), memory->bytes(), &words};
+    return &recent_[0];
+  }
+
   // Calls function(word, its offset).
   template <class Function>
   static void for_each(const Words& words, Function function) {
@@ -189,7 +223,9 @@ class RaceDetector : public Observer {
   Mark now_{Scope::thread};
   std::vector<unsigned> warp_epochs_;
   std::vector<Word> shared_;
+  std::size_t shared_used_ = 0;  // words of it that the block has touched
   std::unordered_map<const DeviceMemory*, std::vector<Word>> global_;
+  std::array<Allocation, 4> recent_;
 };
 
 RaceDetector detector;

@@ -169,6 +169,7 @@ void run_block(unsigned block) {
                i / (block_extent.x * block_extent.y)};
     t.block = {block % grid_extent.x, block / grid_extent.x % grid_extent.y,
                block / (grid_extent.x * grid_extent.y)};
+    t.number = i;
     t.collective = nullptr;
     t.fiber.prepare(thread_entry);
     make_ready(i);
@@ -190,12 +191,6 @@ void run_block(unsigned block) {
 }  // namespace
 
 void set_schedule(std::uint64_t seed) { schedule_seed = seed; }
-
-unsigned running_thread() {
-  const dim3& t = running->index;
-  return t.x + block_extent.x * (t.y + block_extent.y * t.z);
-}
-unsigned lane() { return running_thread() % 32; }
 
 void run_grid(const char* kernel, dim3 grid, dim3 block, const std::function<void()>& body) {
   const std::lock_guard<std::mutex> lock(device);
