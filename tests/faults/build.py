@@ -44,7 +44,7 @@ def faulty_module(fault: Fault, built: Path, folder: Path) -> Path:
     include, unit = faulty_folder(fault, folder), folder / "unit.o"
     compilation = compilation.replace(match[0], f" -o {unit}").removesuffix(source)
     compilation = compilation.replace(" -I", f" -I{include} -I", 1)
-    compilation += f" -O{0 if fault.at.leg == 'plain' else 1} -c {faulty_unit(fault, folder)}"
+    compilation += f" -O0 -c {faulty_unit(fault, folder)}"
     module = folder / built.name
     link = link.replace(match[1], str(unit)).replace(f"-o {target}", f"-o {module}")
     for line in (compilation, link):

@@ -45,7 +45,6 @@ namespace {
 
 constexpr std::size_t kGuardBytes = 4096, kSavedRegisters = 6;
 
-Fiber* resumed = nullptr;
 void* resumer_stack_pointer = nullptr;
 // What AddressSanitizer knows of the stack that resume() was called on.
 [[maybe_unused]] void* resumer_fake_stack = nullptr;
@@ -81,12 +80,12 @@ void Fiber::prepare(void (*entry)()) {
 
 void Fiber::start() {
   ADDRESS_SANITIZER(__sanitizer_finish_switch_fiber(nullptr, &resumer_stack, &resumer_stack_bytes);)
-  resumed->entry_();
+  resumed_->entry_();
   std::abort();  // the entry ends in suspend(true)
 }
 
 void Fiber::resume() {
-  resumed = this;
+  resumed_ = this;
   ADDRESS_SANITIZER(__sanitizer_start_switch_fiber(&resumer_fake_stack, stack_, kStackBytes);)
   emulator_switch_stack(&resumer_stack_pointer, stack_pointer_);
   ADDRESS_SANITIZER(__sanitizer_finish_switch_fiber(resumer_fake_stack, nullptr, nullptr);)

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace emulator {
 
 class Fiber {
  public:
-  static constexpr std::size_t kStackBytes = 256 << 10;
-
   Fiber();
   ~Fiber();
   Fiber(const Fiber&) = delete;
@@ -20,8 +19,17 @@ class Fiber {
   void resume();
   // Gives the CPU back to resume(); returns at the next one. `last` says that none will come.
   void suspend(bool last = false);
+  // Whether an address is on the stack of the fiber that runs.
+  static bool is_own(const void* address) {
+    const auto offset = reinterpret_cast<std::uintptr_t>(address) -
+                        reinterpret_cast<std::uintptr_t>(resumed_->stack_);
+    return offset < kStackBytes;
+  }
 
  private:
+  static constexpr std::size_t kStackBytes = 256 << 10;
+  static inline Fiber* resumed_ = nullptr;
+
   static void start();
 
   char* stack_;

@@ -62,7 +62,7 @@ class RaceDetector : public Observer {
   }
 
   void access(const void* address, std::size_t bytes, bool write, const void* code) {
-    if (running == nullptr || on_own_stack(address)) return;
+    if (running == nullptr || Fiber::is_own(address)) return;
     const Words words = words_of(address, bytes);
     note(code);
     if (words.memory != nullptr) {
@@ -93,11 +93,6 @@ class RaceDetector : public Observer {
   }
 
  private:
-  static bool on_own_stack(const void* address) {
-    const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-    return reinterpret_cast<std::uintptr_t>(address) - frame < Fiber::kStackBytes;
-  }
-
   struct Words {
     std::vector<Word>* memory;  // null: the host's, such as a constant
     bool shared;
