@@ -1,7 +1,7 @@
 """What tests of kernels run on: the CPU's ISA levels, or the CUDA kernels on an emulated device.
 
 KERNELGRAD_BACKENDS chooses, from `cpu` (the default) and the builds of the emulated module:
-`emulated` (in several schedules), `emulated_asan`, `emulated_race`, all on NumPy arrays;
+`emulated`, `emulated_asan`, `emulated_race`, in a schedule each, all on NumPy arrays;
 `emulated_device`, or `cuda` where there is a GPU, on device arrays. KERNELGRAD_CUDA_EMULATION
 names the folder that the emulated modules were built in; CONTRIBUTING.md says how.
 """

@@ -10,7 +10,9 @@
 //            both operands are packed, 10 % slower where A is not; eight, 10 % (AVX2, Zen 3).
 //            Packing the next panel in slices between tiles, not in a tile: 64x2048x1152 9 % slower.
 //            Packing four panels at a time where rows are not a multiple of a page apart: 64x2064x1152
-//            0 to 12 % slower, 35x8457x640 4 %. Not fetching the next panels: up to 20 % slower.
+//            0 to 12 % slower, 35x8457x640 4 %. Not fetching the next panels' rows in packing tiles: up to
+//            20 % slower; nor between tiles where they are far: 64x2048x1152 4 %, 64x2064x1152 6 %; doing
+//            that where they are not: 64x1024x1024 4 % slower.
 // Source     Van Zee & van de Geijn, BLIS, ACM TOMS 41(3), 2015.
 #include "cpu/gemm_ukernel.h"
 
@@ -172,32 +174,50 @@ void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block
   tile_of_rows<T, R, 1, true>(rows, block, place, columns);
 }
 
-// Asks for the next panel of packed B, a slice with each tile.
+// Asks for B that the panels after these are made of, a few of its rows with each tile.
 template <class T>
-class NextPanel {
+class NextRows {
  public:
-  NextPanel(const GemmBlock<T>& block, const T* panel)
-      : next_(panel), slice_(kGemmNR<T> * block.k / ((block.m + kGemmMR - 1) / kGemmMR) + kLine) {}
+  static constexpr std::int64_t kLine = 64 / sizeof(T);
+
+  NextRows() = default;
+  // `width` values in each of `count` rows, during `tiles` tiles. A packed panel is a row for each tile.
+  NextRows(const T* rows, std::int64_t stride, std::int64_t width, std::int64_t count,
+           std::int64_t tiles)
+      : row_(rows),
+        stride_(stride),
+        width_(width),
+        left_(count),
+        slice_((count + tiles - 1) / tiles) {}
   void fetch_slice() {
-    for (std::int64_t i = 0; i < slice_; i += kLine) __builtin_prefetch(next_ + i, 0, 2);
-    next_ += slice_;
+    const std::int64_t count = left_ < slice_ ? left_ : slice_;
+    for (std::int64_t p = 0; p < count; ++p, row_ += stride_) {
+      // The last of a line's values: the row may begin within a line, which has been fetched then.
+      for (std::int64_t i = width_ < kLine ? width_ - 1 : kLine - 1; i < width_; i += kLine) {
+        __builtin_prefetch(row_ + i, 0, 2);
+      }
+    }
+    left_ -= count;
   }
 
  private:
-  static constexpr std::int64_t kLine = 64 / sizeof(T);
-  const T* next_;
-  std::int64_t slice_;
+  const T* row_ = nullptr;
+  std::int64_t stride_ = 0, width_ = 0, left_ = 0, slice_ = 0;
 };
+
+template <class T>
+std::int64_t tiles_of_column(const GemmBlock<T>& block) {
+  return (block.m + kGemmMR - 1) / kGemmMR;
+}
 
 // One panel of B (its address and row stride in `place`) against all panels of A.
 template <class T>
 void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> place,
-                   bool fetch_next) {
+                   NextRows<T>& next) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
-  NextPanel<T> next(block, place.b + block.b_panel);
   for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
-    if (fetch_next) next.fetch_slice();
+    next.fetch_slice();
     const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
     if (packed && rows == MR && columns == NR) {
       tile<T, kGemmMR, kGemmNV, false, Operands::packed>(block, place, 0);
@@ -210,12 +230,16 @@ void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> pla
 // The panel of B stays in the first-level cache while the panels of A stream past it.
 template <class T>
 void run_block(const GemmBlock<T>& block) {
-  constexpr std::int64_t NR = kGemmNR<T>;
+  constexpr std::int64_t NR = kGemmNR<T>, kLine = NextRows<T>::kLine;
   for (std::int64_t j = 0; j < block.n; j += NR) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
-    const bool fetch_next = block.b_row == NR && j + NR < block.n;
-    panel_product<T>(block, columns, {0, j, block.a, block.b + j / NR * block.b_panel, block.b_row},
-                     fetch_next);
+    const T* panel = block.b + j / NR * block.b_panel;
+    NextRows<T> next;
+    if (block.b_row == NR && j + NR < block.n) {
+      const std::int64_t tiles = tiles_of_column(block), slice = NR * block.k / tiles + kLine;
+      next = {panel + block.b_panel, slice, slice, tiles, tiles};
+    }
+    panel_product<T>(block, columns, {0, j, block.a, panel, block.b_row}, next);
   }
 }
 
@@ -234,6 +258,9 @@ template <class T>
 void run_packing_block(const GemmBlock<T>& block) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>, kPageItems = 4096 / sizeof(T);
   constexpr int kTogether = 4;
+  // Rows that no cache near the core holds, from the first to the last.
+  constexpr std::int64_t kFarBytes = 3 << 20;
+  const bool far = block.k * block.b_row * static_cast<std::int64_t>(sizeof(T)) >= kFarBytes;
   alignas(64) T panels[kTogether * NR * kGemmKC<T>];
   for (std::int64_t j = 0; j < block.n;) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
@@ -247,12 +274,19 @@ void run_packing_block(const GemmBlock<T>& block) {
     } else {
       pack_b<T>(columns, block.k, place.b, block.b_col, block.b_row, panels);
     }
+    NextRows<T> next;
+    if (packing && far) {
+      const std::int64_t count = together ? kTogether : 1, after = j + count * NR;
+      // What is packed next; after the last columns it may be the first ones of the rows below.
+      const T* rows = after < block.n ? block.b + after : block.b + block.k * block.b_row;
+      next = {rows, block.b_row, count * NR, block.k, count * tiles_of_column(block)};
+    }
     Place<T> rest{0, j, block.a, panels, NR};
     if (packing) rest.i = MR, rest.a += block.a_panel;
-    panel_product<T>(block, columns, rest, false);
+    panel_product<T>(block, columns, rest, next);
     j += NR;
     for (int q = 1; together && q < kTogether; ++q, j += NR) {
-      panel_product<T>(block, NR, {0, j, block.a, panels + q * NR * block.k, NR}, false);
+      panel_product<T>(block, NR, {0, j, block.a, panels + q * NR * block.k, NR}, next);
     }
   }
 }
