@@ -9,8 +9,6 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
-#include <thread>
 
 #include "common/cpu_limits.h"
 #include "common/float_control.h"
@@ -22,6 +20,9 @@ namespace {
 // microseconds. Long enough to bridge the gap between two kernels of a training step, short enough
 // not to take a core away from others on a shared machine.
 constexpr int kSpins = 1000;
+
+// Kernels keep up to 256 KiB of panels there (gemm_ukernel.cpp); musl's threads have 128 KiB by default.
+constexpr std::size_t kLeastStackBytes = std::size_t{1} << 20;
 
 void pause() {
 #if defined(__x86_64__)
@@ -91,11 +92,20 @@ class Pool {
     sigset_t all, saved;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    try {
-      for (; started_ < workers; ++started_) std::thread([this] { work(); }).detach();
-    } catch (const std::system_error&) {
-      // The system grants no more threads; the tasks run on those that there are.
-    }
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    std::size_t stack_bytes = 0;
+    pthread_attr_getstacksize(&attributes, &stack_bytes);
+    pthread_attr_setstacksize(&attributes, std::max(stack_bytes, kLeastStackBytes));
+    const auto start = [](void* pool) -> void* {
+      static_cast<Pool*>(pool)->work();
+      return nullptr;
+    };
+    pthread_t thread;
+    // Where the system grants no more threads the tasks run on those that there are.
+    while (started_ < workers && pthread_create(&thread, &attributes, start, this) == 0) ++started_;
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &saved, nullptr);
   }
 

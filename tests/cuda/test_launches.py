@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backends import emulated_module
-from faults.build import CSRC
+from cuda_audit import CSRC
 
 
 def zeros(*shape: int):

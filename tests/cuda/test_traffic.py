@@ -10,8 +10,9 @@ import pytest
 
 import cuda_traffic
 from backends import emulated_module, module_path
+from cuda_audit import CSRC
 from emulated_build import load_module
-from faults.build import CSRC, faulty_module
+from faults.build import faulty_module
 from faults.table import FAULTS, Fault
 
 MOVED = [fault for fault in FAULTS if fault.at.leg == "traffic"]

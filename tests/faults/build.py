@@ -6,9 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from .table import Fault
+from cuda_audit import CSRC
 
-CSRC = Path(__file__).resolve().parents[2] / "csrc"
+from .table import Fault
 
 
 def faulty_text(fault: Fault) -> str:

@@ -42,6 +42,7 @@ def _taps(
 def _windows(
     x: NDArray[Any], kernel: tuple[int, ...], stride: Pair, padding: Sides, dilation: Pair
 ) -> dict[Pair, Float64s]:
+    """The taps of an input that is not padded yet."""
     top, bottom, left, right = padding
     padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
     return _taps(padded, kernel, stride, dilation)
