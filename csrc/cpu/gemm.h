@@ -1,10 +1,12 @@
-// The blocked product C = act(A·B + bias) for operands that the caller packs: matmul packs strided
-// matrices, conv2d patches of an image. ISA-free; the arithmetic is in gemm_ukernel.cpp.
+// The blocked product of strided matrices. ISA-free; the arithmetic is in gemm_ukernel.cpp.
 //
 // Loops (outermost first): nc columns of B, kc of the sum, a slab of rows; within these all panels
 // are packed, then blocks of mc x 'chunk' of C are computed, both as parallel tasks. The length of
 // the sums' pieces (kc) depends on k and the ISA level only, so results do not depend on caches or
-// threads.
+// threads. A panel of B is read from the second-level cache, which keeps up with the arithmetic.
+//
+// Tried      One thread, a slab of one block, B packed in its first tiles, against slabs of 8 MiB and
+//            all panels packed first: @@
 #pragma once
 
 #include <cstddef>
@@ -25,6 +27,18 @@ struct GemmEpilogue {
   bool relu = false;
   // Of ElementwiseFunctions, one that takes no parameter; used in place.
   UnaryFunction<T> activation = nullptr;
+};
+
+// C(i, j) = c[i * n + j] = act(sum over p of A(i, p) B(p, j) + bias).
+template <class T>
+struct StridedProduct {
+  std::int64_t m, n, k;
+  const T* a;
+  std::int64_t a_row, a_column;
+  const T* b;
+  std::int64_t b_row, b_column;
+  T* c;
+  GemmEpilogue<T> epilogue;
 };
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -56,7 +70,7 @@ GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n
   constexpr std::int64_t kChunk = 256;
   GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
   if (m == 0 || n == 0) return plan;
-  if (k > 0) plan.kc = equal_pieces(k, kernels.kc, 1);
+  if (k > 0) plan.kc = equal_pieces(k, 2 * kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
   plan.mc = equal_pieces(m, kGemmBlockBytes / row_bytes, kernels.mr);
   plan.slab = equal_pieces(m, kSlabBytes / row_bytes, plan.mc);
@@ -90,41 +104,40 @@ void compute_block(const GemmKernels<T>& kernels, GemmBlock<T>& block, std::int6
   }
 }
 
-// pack_a(row, rows, p, depth, panels) and pack_b(column, columns, p, depth, panels) write the panels
-// of A(row.., p..) and B(p.., column..) as gemm_ukernel.h lays them out; they run concurrently.
-// Every C(i, j) = c[i * c_row + j] is overwritten.
-template <class T, class PackA, class PackB>
-void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack_a,
-          const PackB& pack_b, T* c, std::int64_t c_row, const GemmEpilogue<T>& epilogue,
-          Workspace& workspace) {
+template <class T>
+void gemm(const GemmKernels<T>& kernels, const StridedProduct<T>& x, Workspace& workspace) {
   const auto least = [](std::int64_t x, std::int64_t y) { return x < y ? x : y; };
+  const GemmPlan plan = plan_gemm(kernels, x.m, x.n, x.k);
   // Not a structured binding: Clang before 16 refuses to capture one.
-  const std::int64_t m = plan.m;
-  const std::int64_t n = plan.n;
-  const std::int64_t k = plan.k;
   const std::int64_t kc = plan.kc;
   const std::int64_t mc = plan.mc;
   const std::int64_t chunk = plan.chunk;
-  const std::int64_t slab = plan.slab;
-  const std::int64_t nc = plan.nc;
-  if (m == 0 || n == 0) return;
+  // One thread packs a block of A when its turn comes and finds it in the second-level cache. More
+  // threads pack many, since they wait for each other then.
+  const std::int64_t slab = num_threads() == 1 ? mc : plan.slab;
   T* const packed_b = reinterpret_cast<T*>(workspace.ptr);
-  T* const packed_a = packed_b + round_up(nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
+  T* const packed_a = packed_b + round_up(plan.nc * kc, 64 / static_cast<std::int64_t>(sizeof(T)));
 
-  for (std::int64_t j0 = 0; j0 < n; j0 += nc) {
-    const std::int64_t width = least(nc, n - j0), chunks = ceil_div(width, chunk);
+  for (std::int64_t j0 = 0; j0 < x.n; j0 += plan.nc) {
+    const std::int64_t width = least(plan.nc, x.n - j0), chunks = ceil_div(width, chunk);
     std::int64_t p = 0;
     do {  // once with depth 0 if k is 0
-      const std::int64_t depth = least(kc, k - p);
-      for (std::int64_t i0 = 0; i0 < m; i0 += slab) {
-        const std::int64_t height = least(slab, m - i0), blocks = ceil_div(height, mc);
-        parallel_for(blocks + (i0 == 0 ? chunks : 0), [&](std::int64_t task) {
+      const std::int64_t depth = least(kc, x.k - p);
+      const T* const a = x.a + p * x.a_column;
+      const T* const b = x.b + p * x.b_row + j0 * x.b_column;
+      for (std::int64_t i0 = 0; i0 < x.m; i0 += slab) {
+        const std::int64_t height = least(slab, x.m - i0), blocks = ceil_div(height, mc);
+        // The tiles of a single block pack B on their way.
+        const bool packs_b = i0 == 0 && blocks == 1;
+        parallel_for(blocks + (i0 == 0 && !packs_b ? chunks : 0), [&](std::int64_t task) {
           if (task < blocks) {
             const std::int64_t i = task * mc;
-            pack_a(i0 + i, least(mc, height - i), p, depth, packed_a + i * depth);
+            kernels.pack_a(least(mc, height - i), depth, a + (i0 + i) * x.a_row, x.a_row,
+                           x.a_column, packed_a + i * depth);
           } else {
             const std::int64_t j = (task - blocks) * chunk;
-            pack_b(j0 + j, least(chunk, width - j), p, depth, packed_b + j * depth);
+            kernels.pack_b(least(chunk, width - j), depth, b + j * x.b_column, x.b_column, x.b_row,
+                           packed_b + j * depth);
           }
         });
         parallel_for(blocks * chunks, [&](std::int64_t task) {
@@ -133,15 +146,20 @@ void gemm(const GemmKernels<T>& kernels, const GemmPlan& plan, const PackA& pack
           block.m = least(mc, height - i), block.n = least(chunk, width - j), block.k = depth;
           block.a = packed_a + i * depth;
           block.a_row = 1, block.a_col = kernels.mr, block.a_panel = kernels.mr * depth;
-          block.b = packed_b + j * depth;
-          block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
-          block.c = c + (i0 + i) * c_row + j0 + j, block.c_row = c_row;
+          if (packs_b) {
+            block.pack_b = true, block.packed_b = packed_b + j * depth;
+            block.b = b + j * x.b_column, block.b_row = x.b_row, block.b_col = x.b_column;
+          } else {
+            block.b = packed_b + j * depth;
+            block.b_row = kernels.nr, block.b_panel = kernels.nr * depth;
+          }
+          block.c = x.c + (i0 + i) * x.n + j0 + j, block.c_row = x.n;
           block.accumulate = p > 0;
-          compute_block(kernels, block, i0 + i, j0 + j, p + depth == k, epilogue);
+          compute_block(kernels, block, i0 + i, j0 + j, p + depth == x.k, x.epilogue);
         });
       }
       p += depth;
-    } while (p < k);
+    } while (p < x.k);
   }
 }
 

@@ -107,7 +107,7 @@ class Packed {
 // One product, and the part of it that is packed.
 struct Tiled {
   const KernelTable& table;
-  const TileProduct& x;
+  const StridedProduct<float>& x;
   const TilePlan& plan;
   const int parts;
   const Packed& packed;
@@ -205,7 +205,7 @@ std::size_t tile_product_workspace_bytes(std::int64_t m, std::int64_t n, std::in
   return Packed::bytes(plan) + ScratchSlots::bytes(plan.scratch_bytes(), plan.tasks());
 }
 
-void tile_product(const KernelTable& table, const TileProduct& x, Precision precision,
+void tile_product(const KernelTable& table, const StridedProduct<float>& x, Precision precision,
                   Workspace& workspace) {
   const TilePlan plan = plan_tiles(x.m, x.n, x.k);
   const int parts = parts_of(precision);

@@ -11,24 +11,13 @@
 
 namespace kernelgrad::cpu {
 
-// C(i, j) = c[i * n + j] = act(sum over p of A(i, p) B(p, j) + bias).
-struct TileProduct {
-  std::int64_t m, n, k;
-  const float* a;
-  std::int64_t a_row, a_column;
-  const float* b;
-  std::int64_t b_row, b_column;
-  float* c;
-  GemmEpilogue<float> epilogue;
-};
-
 // Whether the unit is there and faster than FMA, by shape and precision alone.
 bool tiles_pay(const KernelTable& table, std::int64_t m, std::int64_t n, std::int64_t k,
                Precision precision);
 
 // For every precision: another thread may set it between this and the product.
 std::size_t tile_product_workspace_bytes(std::int64_t m, std::int64_t n, std::int64_t k);
-void tile_product(const KernelTable& table, const TileProduct& product, Precision precision,
-                  Workspace& workspace);
+void tile_product(const KernelTable& table, const StridedProduct<float>& product,
+                  Precision precision, Workspace& workspace);
 
 }  // namespace kernelgrad::cpu

@@ -40,11 +40,12 @@ void pack_rows(std::int64_t panels_count, std::int64_t k, const T* x, std::int64
   }
 }
 
-// Values of p adjacent: squares of kLanes rows are transposed in registers. The last square of a row
+// Values of p adjacent: squares of kLanes rows are transposed in registers, and the same of the panel
+// `ahead` of this one is fetched. The last square of a row
 // may be wider than the rest of the panel and spill into the panel's next row; hence the squares are
 // stored from last to first, and the panel's last row always value by value.
 template <class T, int W>
-void pack_columns(std::int64_t k, const T* x, std::int64_t w_stride, T* panel) {
+void pack_columns(std::int64_t k, const T* x, std::int64_t w_stride, std::int64_t ahead, T* panel) {
   constexpr int L = kLanes<T>;
   std::int64_t p = 0;
   for (; p + L + 1 <= k; p += L) {
@@ -53,7 +54,10 @@ void pack_columns(std::int64_t k, const T* x, std::int64_t w_stride, T* panel) {
       Vec<T> rows[L] = {};
 #pragma GCC unroll 16
       for (int i = 0; i < L; ++i) {
-        if (w + i < W) rows[i] = load(x + (w + i) * w_stride + p);
+        if (w + i >= W) continue;
+        const T* row = x + (w + i) * w_stride + p;
+        rows[i] = load(row);
+        __builtin_prefetch(row + ahead);
       }
       transpose<T>(rows);
 #pragma GCC unroll 16
@@ -73,7 +77,8 @@ void pack(std::int64_t count, std::int64_t k, const T* x, std::int64_t w_stride,
     for (std::int64_t panel = 0; panel < whole; ++panel) {
       const T* from = x + panel * W * w_stride;
       if (p_stride == 1) {
-        pack_columns<T, W>(k, from, w_stride, panels + panel * W * k);
+        const std::int64_t ahead = panel + 1 < whole ? W * w_stride : 0;
+        pack_columns<T, W>(k, from, w_stride, ahead, panels + panel * W * k);
       } else {
         pack_any<T, W>(W, k, from, w_stride, p_stride, panels + panel * W * k);
       }

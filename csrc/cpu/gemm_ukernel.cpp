@@ -92,12 +92,16 @@ struct Place {
   std::int64_t i, j;
   const T *a, *b;
   std::int64_t b_row;
+  // Of the packed panel of B after this one, for packed_ahead.
+  const T* ahead = nullptr;
+  std::int64_t ahead_step = 0;
 };
 
 // What is known of a tile when it is compiled.
 enum class Operands {
   strided,       // nothing
   packed,        // both are packed: constant strides
+  packed_ahead,  // the same; the next panel of B is asked for, a line with each turn of the loop
   packing,       // B is strided, and its rows are packed on the way, panel after panel
   packing_both,  // the same, with A packed
 };
@@ -107,12 +111,14 @@ template <class T, int R, int V, bool kTail, Operands kOperands = Operands::stri
           int kPanels = 1>
 void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr) {
   constexpr bool kPacking = kOperands == Operands::packing || kOperands == Operands::packing_both;
-  constexpr bool kPackedA = kOperands == Operands::packed || kOperands == Operands::packing_both;
+  constexpr bool kAskAhead = kOperands == Operands::packed_ahead;
+  constexpr bool kPackedB = kOperands == Operands::packed || kAskAhead;
+  constexpr bool kPackedA = kPackedB || kOperands == Operands::packing_both;
   for (int r = 0; r < R; ++r) {
     __builtin_prefetch(block.c + (place.i + r) * block.c_row + place.j, 1);
   }
   const std::int64_t a_row = kPackedA ? 1 : block.a_row, a_col = kPackedA ? kGemmMR : block.a_col;
-  const std::int64_t b_row = kOperands == Operands::packed ? kGemmNR<T> : place.b_row;
+  const std::int64_t b_row = kPackedB ? kGemmNR<T> : place.b_row;
   // The row of the panels after these: fetched all their tiles ahead, from the same page of memory.
   constexpr std::int64_t kColumns = kPanels * kGemmNR<T>;
   const std::int64_t next = place.j + 2 * kColumns <= block.n ? kColumns : 0;
@@ -140,8 +146,14 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
     a += a_col, b += b_row;
   };
   constexpr int kSteps = R == kGemmMR && V == kGemmNV && !kTail ? kGemmUnroll : kSets;
+  const T* next_panel = place.ahead;
+  const std::int64_t next_step = place.ahead_step;
   std::int64_t p = 0;
   for (; p + kSteps <= block.k; p += kSteps) {
+    if constexpr (kAskAhead) {
+      __builtin_prefetch(next_panel, 0, 2);
+      next_panel += next_step;
+    }
 #pragma GCC unroll 4
     for (int u = 0; u < kSteps; ++u) advance(p + u, u % kSets);
   }
@@ -174,14 +186,12 @@ void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block
   tile_of_rows<T, R, 1, true>(rows, block, place, columns);
 }
 
-// Asks for B that the panels after these are made of, a few of its rows with each tile.
+// Asks for the rows of B that the panels after these are made of, a few with each tile.
 template <class T>
 class NextRows {
  public:
-  static constexpr std::int64_t kLine = 64 / sizeof(T);
-
   NextRows() = default;
-  // `width` values in each of `count` rows, during `tiles` tiles. A packed panel is a row for each tile.
+  // `width` values in each of `count` rows, during `tiles` tiles.
   NextRows(const T* rows, std::int64_t stride, std::int64_t width, std::int64_t count,
            std::int64_t tiles)
       : row_(rows),
@@ -201,6 +211,7 @@ class NextRows {
   }
 
  private:
+  static constexpr std::int64_t kLine = 64 / sizeof(T);
   const T* row_ = nullptr;
   std::int64_t stride_ = 0, width_ = 0, left_ = 0, slice_ = 0;
 };
@@ -216,11 +227,14 @@ void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> pla
                    NextRows<T>& next) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
-  for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
+  const std::int64_t slice = place.ahead_step * (block.k / kGemmUnroll);
+  for (; place.i < block.m; place.i += MR, place.a += block.a_panel, place.ahead += slice) {
     next.fetch_slice();
     const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
     if (packed && rows == MR && columns == NR) {
-      tile<T, kGemmMR, kGemmNV, false, Operands::packed>(block, place, 0);
+      const auto compute = slice > 0 ? tile<T, kGemmMR, kGemmNV, false, Operands::packed_ahead>
+                                     : tile<T, kGemmMR, kGemmNV, false, Operands::packed>;
+      compute(block, place, 0, nullptr);
     } else {
       any_tile<T>(rows, columns, block, place);
     }
@@ -230,16 +244,15 @@ void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> pla
 // The panel of B stays in the first-level cache while the panels of A stream past it.
 template <class T>
 void run_block(const GemmBlock<T>& block) {
-  constexpr std::int64_t NR = kGemmNR<T>, kLine = NextRows<T>::kLine;
+  constexpr std::int64_t NR = kGemmNR<T>;
+  const std::int64_t turns = tiles_of_column(block) * (block.k / kGemmUnroll);
+  const std::int64_t step = turns > 0 ? (NR * block.k + turns - 1) / turns : 0;
+  NextRows<T> nothing;
   for (std::int64_t j = 0; j < block.n; j += NR) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
     const T* panel = block.b + j / NR * block.b_panel;
-    NextRows<T> next;
-    if (block.b_row == NR && j + NR < block.n) {
-      const std::int64_t tiles = tiles_of_column(block), slice = NR * block.k / tiles + kLine;
-      next = {panel + block.b_panel, slice, slice, tiles, tiles};
-    }
-    panel_product<T>(block, columns, {0, j, block.a, panel, block.b_row}, next);
+    panel_product<T>(block, columns,
+                     {0, j, block.a, panel, block.b_row, panel + block.b_panel, step}, nothing);
   }
 }
 
@@ -260,9 +273,12 @@ void run_packing_block(const GemmBlock<T>& block) {
   constexpr int kTogether = 4;
   // Rows that no cache near the core holds, from the first to the last.
   constexpr std::int64_t kFarBytes = 3 << 20;
-  const bool far = block.k * block.b_row * static_cast<std::int64_t>(sizeof(T)) >= kFarBytes;
-  alignas(64) T panels[kTogether * NR * kGemmKC<T>];
+  const bool keep = block.packed_b != nullptr;
+  const bool far =
+      keep || block.k * block.b_row * static_cast<std::int64_t>(sizeof(T)) >= kFarBytes;
+  alignas(64) T passing[kTogether * NR * kGemmKC<T>];
   for (std::int64_t j = 0; j < block.n;) {
+    T* const panels = keep ? block.packed_b + j * block.k : passing;
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
     const Place<T> place{0, j, block.a, block.b + j * block.b_col, block.b_row};
     const bool packing = block.b_col == 1 && columns == NR && block.m >= MR;
@@ -277,8 +293,10 @@ void run_packing_block(const GemmBlock<T>& block) {
     NextRows<T> next;
     if (packing && far) {
       const std::int64_t count = together ? kTogether : 1, after = j + count * NR;
-      // What is packed next; after the last columns it may be the first ones of the rows below.
-      const T* rows = after < block.n ? block.b + after : block.b + block.k * block.b_row;
+      // What is packed next; after the last columns it may be those of the next block, or the first
+      // ones of the rows below.
+      const bool below = !keep && after >= block.n;
+      const T* rows = block.b + (below ? block.k * block.b_row : after);
       next = {rows, block.b_row, count * NR, block.k, count * tiles_of_column(block)};
     }
     Place<T> rest{0, j, block.a, panels, NR};
@@ -295,7 +313,8 @@ void run_packing_block(const GemmBlock<T>& block) {
 template <class T>
 void run_shallow_block(const GemmBlock<T>& block) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
-  alignas(64) T panels[NR * kGemmKC<T>];
+  alignas(64) T passing[NR * kGemmKC<T>];
+  T* const panels = block.packed_b != nullptr ? block.packed_b : passing;
   const T* b = block.b;
   std::int64_t b_row = block.b_row, b_panel = block.b_panel;
   if (block.pack_b) {

@@ -20,7 +20,7 @@ namespace kernelgrad::cpu {
 // Packed A: a_row 1, a_col mr, a_panel mr * k. In place: a_panel mr * a_row.
 // Packed B: b_row nr, b_panel nr * k. In place: b_panel nr, columns adjacent in memory.
 // With pack_b, B(p, j) = b[p * b_row + j * b_col] of any strides is packed panel by panel on the
-// way, each when its turn comes; k <= kc then.
+// way, each when its turn comes. The panels are kept in packed_b; if that is null, k <= kc.
 // Exactly m x n of C is written; columns of B past n are never read.
 template <class T>
 struct GemmBlock {
@@ -31,6 +31,7 @@ struct GemmBlock {
   std::int64_t b_row, b_panel;
   bool pack_b = false;
   std::int64_t b_col = 1;
+  T* packed_b = nullptr;
   T* c;
   std::int64_t c_row;
   bool accumulate = false;            // false: C is overwritten and never read

@@ -12,7 +12,7 @@
 //            not packing it there: 128^3 2 %, 192^3 2 %, and 19 % where B is not aligned to its lines;
 //            packing B in tasks of four panels: 64x2048x1152 4 % slower, 35x8457x640 9 %
 //            (AVX2, Zen 3, GCC 12).
-//            Strips for larger products than `near`: 768^3 2 to 4 % slower, 1024^3 9 %, 512x2048x512 3 %.
+//            Strips for A of more than one block: 384^3 1 % slower, 512^3 1 to 2 %, 768^3 4 %, 1024^3 10 %.
 //            Few rows (2 to 6) of a B of 16 MiB as strips of 16 to 256 steps in place: 1.5 times slower
 //            than by rows; 8 to 64 rows of it, B packed 256 columns wide before its tiles: 64 to
 //            512 steps at a time, 0.85 to 1.1 times as fast.
@@ -111,15 +111,10 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   const bool a_small = a_bytes <= (s.a_column == 1 ? 160 << 10 : 64 << 10);
   const bool flat = s.m <= cached_rows;
   const bool tall = s.a_column == 1 && (!plan.pack_b || s.n <= 8 * kernels.nr);
-  // Packing B on the way hides behind the first tiles, once for each block of rows: for a few blocks.
-  constexpr std::int64_t kNearA = 1 << 20, kNearB = 2 << 20;
-  const bool near = plan.pack_b && s.batches == 1 && k <= kernels.kc && a_bytes <= kNearA &&
-                    k * s.n * kItem <= kNearB;
-  plan.apply = a_small || flat || tall || near;
+  plan.apply = a_small || flat || tall;
   if (!plan.apply) return plan;
 
-  plan.pack_a =
-      plan.pack_b && (flat || near) && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
+  plan.pack_a = plan.pack_b && flat && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
   // Wide tasks read longer rows of B: eight tasks of up to 16 panels.
   const std::int64_t panels =
       plan.pack_b ? std::clamp<std::int64_t>(s.n / (8 * kernels.nr), 4, 16) : 4;
@@ -172,25 +167,6 @@ void strip(const GemmKernels<T>& kernels, const StripsPlan& plan, const Shape& s
   } while (p < s.k);
 }
 
-// --- blocked ---
-
-template <class T>
-void blocked(const GemmKernels<T>& kernels, const Shape& s, const Problem<T>& x,
-             Workspace& workspace) {
-  gemm<T>(
-      kernels, plan_gemm(kernels, s.m, s.n, s.k),
-      [&](std::int64_t row, std::int64_t rows, std::int64_t p, std::int64_t depth, T* panels) {
-        kernels.pack_a(rows, depth, x.a + row * s.a_row + p * s.a_column, s.a_row, s.a_column,
-                       panels);
-      },
-      [&](std::int64_t column, std::int64_t columns, std::int64_t p, std::int64_t depth,
-          T* panels) {
-        kernels.pack_b(columns, depth, x.b + p * s.b_row + column * s.b_column, s.b_column, s.b_row,
-                       panels);
-      },
-      x.c, s.n, x.epilogue, workspace);
-}
-
 // --- thin ---
 
 // y = x * matrix of a product with few rows, or of the transposed product of one with few columns.
@@ -212,13 +188,12 @@ ThinPlan plan_thin(const Shape& s) {
   return {way, transposed};
 }
 
-// --- tiles ---
+// --- batches ---
 
-TileProduct tiled(const Shape& s, const Problem<float>& x) {
+template <class T>
+StridedProduct<T> product_of(const Shape& s, const Problem<T>& x) {
   return {s.m, s.n, s.k, x.a, s.a_row, s.a_column, x.b, s.b_row, s.b_column, x.c, x.epilogue};
 }
-
-// --- batches ---
 
 // The operands of one batch; leading axes in row-major order, as in out.
 template <class T>
@@ -267,7 +242,7 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
     if (tiles_pay(table, s.m, s.n, s.k, precision)) {
       for (std::int64_t batch = 0; batch < s.batches; ++batch) {
         const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
-        tile_product(table, tiled(s, x), precision, workspace);
+        tile_product(table, product_of(s, x), precision, workspace);
       }
       return;
     }
@@ -275,7 +250,8 @@ void run(const TensorView& a, const TensorView& b, const TensorView* bias, Activ
   const StripsPlan plan = plan_strips(kernels, s);
   if (!plan.apply) {
     for (std::int64_t batch = 0; batch < s.batches; ++batch) {
-      blocked<T>(kernels, s, problem_of<T>(s, a, b, out, epilogue, batch), workspace);
+      const Problem<T> x = problem_of<T>(s, a, b, out, epilogue, batch);
+      gemm<T>(kernels, product_of(s, x), workspace);
     }
     return;
   }

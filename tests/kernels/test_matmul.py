@@ -192,7 +192,11 @@ def test_matmul_special_values(backend, data, dtype):
     np.testing.assert_array_equal(relu, np.where(expected < 0, 0, expected))
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [*PATHS, (600, 700, 500)])
+# Several blocks of rows, which one thread packs in turn: more than one pass over k, and few steps.
+BLOCKS = [(600, 700, 1100), (5003, 300, 20)]
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [*PATHS, *BLOCKS])
 def test_matmul_same_bits_at_any_thread_count(threads, dtype, rng, m, n, k):
     a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
     batch = rng.standard_normal((5, 1, 33, 65)).astype(dtype)
