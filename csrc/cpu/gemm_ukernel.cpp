@@ -8,11 +8,11 @@
 // Tried      steps of the sum per turn of the loop: one, 3 to 10 % slower (the more, the busier a
 //            sibling thread: fetching instructions decides then); three, 10 %; four, like two where
 //            both operands are packed, 10 % slower where A is not; eight, 10 % (AVX2, Zen 3).
-//            Packing the next panel in slices between tiles, not in a tile: 64x2048x1152 9 % slower.
-//            Packing four panels at a time where rows are not a multiple of a page apart: 64x2064x1152
-//            0 to 12 % slower, 35x8457x640 4 %. Not fetching the next panels' rows in packing tiles: up to
-//            20 % slower; nor between tiles where they are far: 64x2048x1152 4 %, 64x2064x1152 6 %; doing
-//            that where they are not: 64x1024x1024 4 % slower.
+//            Packing the next panel in slices between tiles, not in a tile: 64x2048x1152 9 % slower,
+//            1024^3 2 %. Packing four panels at a time where rows are not a multiple of a page apart:
+//            64x2064x1152 0 to 12 % slower, 35x8457x640 4 %.
+//            Asking for what comes next in bursts between tiles, which fill the queue of misses, not in
+//            tiles: 35x8457x640 10 % slower, 32x4096x1024 15 %, 1024^3 2 %; not at all: 20 %.
 // Source     Van Zee & van de Geijn, BLIS, ACM TOMS 41(3), 2015.
 #include "cpu/gemm_ukernel.h"
 
@@ -86,30 +86,43 @@ KERNELGRAD_INLINE void finish(const GemmBlock<T>& block, std::int64_t i, std::in
   });
 }
 
+template <class T>
+constexpr std::int64_t kLine = 64 / sizeof(T);  // values
+// Lines that begin in a row of so many panels. The first line of a row that is not aligned has been
+// asked for with the panel before, so each is asked for by its last value.
+template <class T, int kPanels>
+constexpr std::int64_t kLines = (kPanels * kGemmNR<T> + kLine<T> - 1) / kLine<T>;
+
+// What tiles ask for as they go: `count` rows, `step` values apart, with each kSegment steps of the sum.
+template <class T>
+struct Ahead {
+  const T* row = nullptr;
+  std::int64_t step = 0, count = 0;
+};
+constexpr std::int64_t kSegment = 32;
+
 // Where a tile of the block lies: at row i and column j, with its panels of A and B.
 template <class T>
 struct Place {
   std::int64_t i, j;
   const T *a, *b;
   std::int64_t b_row;
-  // Of the packed panel of B after this one, for packed_ahead.
-  const T* ahead = nullptr;
-  std::int64_t ahead_step = 0;
 };
 
 // What is known of a tile when it is compiled.
 enum class Operands {
   strided,       // nothing
   packed,        // both are packed: constant strides
-  packed_ahead,  // the same; the next panel of B is asked for, a line with each turn of the loop
+  packed_ahead,  // the same; what comes after it of B is asked for
   packing,       // B is strided, and its rows are packed on the way, panel after panel
   packing_both,  // the same, with A packed
 };
 
-// kPanels: how many a packing tile packs, its own and those beside it.
+// kPanels: how many a packing tile packs, its own and those beside it, or are asked for.
 template <class T, int R, int V, bool kTail, Operands kOperands = Operands::strided,
           int kPanels = 1>
-void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr) {
+void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr,
+          Ahead<T>* ahead = nullptr) {
   constexpr bool kPacking = kOperands == Operands::packing || kOperands == Operands::packing_both;
   constexpr bool kAskAhead = kOperands == Operands::packed_ahead;
   constexpr bool kPackedB = kOperands == Operands::packed || kAskAhead;
@@ -119,24 +132,21 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
   }
   const std::int64_t a_row = kPackedA ? 1 : block.a_row, a_col = kPackedA ? kGemmMR : block.a_col;
   const std::int64_t b_row = kPackedB ? kGemmNR<T> : place.b_row;
-  // The row of the panels after these: fetched all their tiles ahead, from the same page of memory.
-  constexpr std::int64_t kColumns = kPanels * kGemmNR<T>;
-  const std::int64_t next = place.j + 2 * kColumns <= block.n ? kColumns : 0;
-  // Where rows are a power of two apart they push that out of the few sets they share: the panel's
-  // own rows are fetched once more, shortly before their turn.
+  // A packing tile's rows are asked for once more, shortly before their turn: those a power of two
+  // apart push each other out of the few sets they share.
   constexpr std::int64_t kAhead = 24;
+  constexpr std::int64_t kLast = (kGemmNR<T> < kLine<T> ? kGemmNR<T> : kLine<T>)-1;
   const T *a = place.a, *b = place.b;
   // Few accumulators would wait for each other's FMA: every other step goes to a second set.
   constexpr int kSets = R * V <= 4 ? 2 : 1;
   Accumulators<T, R, V> sets[kSets] = {};
   const auto advance = [&](std::int64_t p, int set) KERNELGRAD_LAMBDA_INLINE {
     if constexpr (kPacking) {
-      const T* const ahead = b + (p + kAhead < block.k ? kAhead : 0) * b_row;
+      const T* const again = b + (p + kAhead < block.k ? kAhead : 0) * b_row + kLast;
 #pragma GCC unroll 4
       for (int q = 0; q < kPanels; ++q) {
-        const std::int64_t first = q * kGemmNR<T>, last = first + kGemmNR<T> - 1;
-        __builtin_prefetch(b + next + last, 0, 2);
-        __builtin_prefetch(ahead + last);
+        const std::int64_t first = q * kGemmNR<T>;
+        for (int l = 0; l < kLines<T, 1>; ++l) __builtin_prefetch(again + first + l * kLine<T>);
         T* const row = panel + first * block.k;
         for (int v = 0; v < V; ++v) store(row + v * kLanes<T>, load(b + first + v * kLanes<T>));
       }
@@ -146,14 +156,27 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
     a += a_col, b += b_row;
   };
   constexpr int kSteps = R == kGemmMR && V == kGemmNV && !kTail ? kGemmUnroll : kSets;
-  const T* next_panel = place.ahead;
-  const std::int64_t next_step = place.ahead_step;
   std::int64_t p = 0;
-  for (; p + kSteps <= block.k; p += kSteps) {
-    if constexpr (kAskAhead) {
-      __builtin_prefetch(next_panel, 0, 2);
-      next_panel += next_step;
+  if constexpr (kAskAhead) {
+    const T* row = ahead->row;
+    const std::int64_t count = ahead->count, step = ahead->step;
+    for (; p + kSegment <= block.k;) {
+      for (std::int64_t i = count; i > 0; --i, row += step) {
+#pragma GCC unroll 4
+        for (int l = 0; l < kLines<T, kPanels>; ++l) {
+          __builtin_prefetch(row + kLast + l * kLine<T>, 0, 2);
+        }
+      }
+      const std::int64_t end = p + kSegment;
+      do {
+#pragma GCC unroll 4
+        for (int u = 0; u < kSteps; ++u) advance(p + u, u % kSets);
+        p += kSteps;
+      } while (p < end);
     }
+    ahead->row = row;
+  }
+  for (; p + kSteps <= block.k; p += kSteps) {
 #pragma GCC unroll 4
     for (int u = 0; u < kSteps; ++u) advance(p + u, u % kSets);
   }
@@ -186,73 +209,45 @@ void any_tile(std::int64_t rows, std::int64_t columns, const GemmBlock<T>& block
   tile_of_rows<T, R, 1, true>(rows, block, place, columns);
 }
 
-// Asks for the rows of B that the panels after these are made of, a few with each tile.
+// `rows` rows, for the tiles of `panels` panels to ask for.
 template <class T>
-class NextRows {
- public:
-  NextRows() = default;
-  // `width` values in each of `count` rows, during `tiles` tiles.
-  NextRows(const T* rows, std::int64_t stride, std::int64_t width, std::int64_t count,
-           std::int64_t tiles)
-      : row_(rows),
-        stride_(stride),
-        width_(width),
-        left_(count),
-        slice_((count + tiles - 1) / tiles) {}
-  void fetch_slice() {
-    const std::int64_t count = left_ < slice_ ? left_ : slice_;
-    for (std::int64_t p = 0; p < count; ++p, row_ += stride_) {
-      // The last of a line's values: the row may begin within a line, which has been fetched then.
-      for (std::int64_t i = width_ < kLine ? width_ - 1 : kLine - 1; i < width_; i += kLine) {
-        __builtin_prefetch(row_ + i, 0, 2);
-      }
-    }
-    left_ -= count;
-  }
-
- private:
-  static constexpr std::int64_t kLine = 64 / sizeof(T);
-  const T* row_ = nullptr;
-  std::int64_t stride_ = 0, width_ = 0, left_ = 0, slice_ = 0;
-};
-
-template <class T>
-std::int64_t tiles_of_column(const GemmBlock<T>& block) {
-  return (block.m + kGemmMR - 1) / kGemmMR;
+Ahead<T> ahead_of(const GemmBlock<T>& block, const T* row, std::int64_t step, std::int64_t rows,
+                  std::int64_t panels) {
+  const std::int64_t segments = panels * (block.m / kGemmMR) * (block.k / kSegment);
+  if (segments == 0) return {};
+  return {row, step, (rows + segments - 1) / segments};
 }
 
-// One panel of B (its address and row stride in `place`) against all panels of A.
-template <class T>
+// One panel of B (its address and row stride in `place`) against all panels of A. kPanels: whose rows
+// are asked for.
+template <class T, int kPanels = 1>
 void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> place,
-                   NextRows<T>& next) {
+                   Ahead<T>& ahead) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
-  const std::int64_t slice = place.ahead_step * (block.k / kGemmUnroll);
-  for (; place.i < block.m; place.i += MR, place.a += block.a_panel, place.ahead += slice) {
-    next.fetch_slice();
+  const auto compute = ahead.count > 0
+                           ? tile<T, kGemmMR, kGemmNV, false, Operands::packed_ahead, kPanels>
+                           : tile<T, kGemmMR, kGemmNV, false, Operands::packed>;
+  for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
     const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
     if (packed && rows == MR && columns == NR) {
-      const auto compute = slice > 0 ? tile<T, kGemmMR, kGemmNV, false, Operands::packed_ahead>
-                                     : tile<T, kGemmMR, kGemmNV, false, Operands::packed>;
-      compute(block, place, 0, nullptr);
+      compute(block, place, 0, nullptr, &ahead);
     } else {
       any_tile<T>(rows, columns, block, place);
     }
   }
 }
 
-// The panel of B stays in the first-level cache while the panels of A stream past it.
+// The panel of B stays in the caches near the core while the panels of A stream past it.
 template <class T>
 void run_block(const GemmBlock<T>& block) {
   constexpr std::int64_t NR = kGemmNR<T>;
-  const std::int64_t turns = tiles_of_column(block) * (block.k / kGemmUnroll);
-  const std::int64_t step = turns > 0 ? (NR * block.k + turns - 1) / turns : 0;
-  NextRows<T> nothing;
   for (std::int64_t j = 0; j < block.n; j += NR) {
     const std::int64_t columns = block.n - j < NR ? block.n - j : NR;
     const T* panel = block.b + j / NR * block.b_panel;
-    panel_product<T>(block, columns,
-                     {0, j, block.a, panel, block.b_row, panel + block.b_panel, step}, nothing);
+    Ahead<T> ahead;
+    if (j + NR < block.n) ahead = ahead_of(block, panel + block.b_panel, NR, block.k, 1);
+    panel_product<T>(block, columns, {0, j, block.a, panel, block.b_row}, ahead);
   }
 }
 
@@ -261,7 +256,7 @@ void packing_tile(const GemmBlock<T>& block, const Place<T>& place, T* panels) {
   const bool a_packed = block.a_row == 1 && block.a_col == kGemmMR;
   const auto compute = a_packed ? tile<T, kGemmMR, kGemmNV, false, Operands::packing_both, kPanels>
                                 : tile<T, kGemmMR, kGemmNV, false, Operands::packing, kPanels>;
-  compute(block, place, 0, panels);
+  compute(block, place, 0, panels, nullptr);
 }
 
 // The same for B of any strides. The first tile packs the panel as it computes, which hides the
@@ -271,11 +266,7 @@ template <class T>
 void run_packing_block(const GemmBlock<T>& block) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>, kPageItems = 4096 / sizeof(T);
   constexpr int kTogether = 4;
-  // Rows that no cache near the core holds, from the first to the last.
-  constexpr std::int64_t kFarBytes = 3 << 20;
   const bool keep = block.packed_b != nullptr;
-  const bool far =
-      keep || block.k * block.b_row * static_cast<std::int64_t>(sizeof(T)) >= kFarBytes;
   alignas(64) T passing[kTogether * NR * kGemmKC<T>];
   for (std::int64_t j = 0; j < block.n;) {
     T* const panels = keep ? block.packed_b + j * block.k : passing;
@@ -290,21 +281,21 @@ void run_packing_block(const GemmBlock<T>& block) {
     } else {
       pack_b<T>(columns, block.k, place.b, block.b_col, block.b_row, panels);
     }
-    NextRows<T> next;
-    if (packing && far) {
-      const std::int64_t count = together ? kTogether : 1, after = j + count * NR;
+    Place<T> rest{0, j, block.a, panels, NR};
+    if (packing) rest.i = MR, rest.a += block.a_panel;
+    const std::int64_t count = together ? kTogether : 1, after = j + count * NR;
+    Ahead<T> ahead;
+    if (packing) {
       // What is packed next; after the last columns it may be those of the next block, or the first
       // ones of the rows below.
       const bool below = !keep && after >= block.n;
       const T* rows = block.b + (below ? block.k * block.b_row : after);
-      next = {rows, block.b_row, count * NR, block.k, count * tiles_of_column(block)};
+      ahead = ahead_of(block, rows, block.b_row, block.k, count);
     }
-    Place<T> rest{0, j, block.a, panels, NR};
-    if (packing) rest.i = MR, rest.a += block.a_panel;
-    panel_product<T>(block, columns, rest, next);
-    j += NR;
-    for (int q = 1; together && q < kTogether; ++q, j += NR) {
-      panel_product<T>(block, NR, {0, j, block.a, panels + q * NR * block.k, NR}, next);
+    const auto product = together ? panel_product<T, kTogether> : panel_product<T, 1>;
+    for (; j < after; j += NR) {
+      product(block, columns, rest, ahead);
+      rest.i = 0, rest.j += NR, rest.a = block.a, rest.b += NR * block.k;
     }
   }
 }

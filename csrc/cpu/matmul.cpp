@@ -114,7 +114,9 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   plan.apply = a_small || flat || tall;
   if (!plan.apply) return plan;
 
-  plan.pack_a = plan.pack_b && flat && !a_small && s.batches == 1 && a_bytes <= kMostPackedA;
+  const bool far = k * s.n * kItem >= kFarBytes;
+  plan.pack_a =
+      plan.pack_b && flat && (!a_small || far) && s.batches == 1 && a_bytes <= kMostPackedA;
   // Wide tasks read longer rows of B: eight tasks of up to 16 panels.
   const std::int64_t panels =
       plan.pack_b ? std::clamp<std::int64_t>(s.n / (8 * kernels.nr), 4, 16) : 4;
