@@ -43,8 +43,8 @@ struct GemmBlock {
 template <class T>
 struct GemmKernels {
   std::int64_t mr, nr;  // register tile
-  std::int64_t kc;      // longest k of one block: a constant of the level, so that sums split alike
-                        // on every machine
+  std::int64_t kc;      // longest k of a block that packs B and does not keep it: a constant of the
+                        // level, so that sums split alike on every machine
   void (*block)(const GemmBlock<T>& block);
   // Packs a matrix X(w, p) = x[w * w_stride + p * p_stride], w < count, p < k, into panels of mr
   // (pack_a: w is a row of A) or nr (pack_b: w is a column of B) values.
