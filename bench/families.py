@@ -70,8 +70,7 @@ def _products(dtype: Any, least: float, mean: float) -> Family:
             "few rows",
             r"^matmul (\d|[1-6]\d)x",
             least,
-            reason="the wide matrix comes from memory or the last-level cache; for 16 rows or more "
-            "its packing is not hidden",
+            reason="the wide matrix comes from memory or the last-level cache",
         ),
         Group(
             "few columns",
