@@ -3,7 +3,7 @@
     python tools/cuda_audit.py            # writes docs/cuda_kernels.md
     python tools/cuda_audit.py --check    # fails unless it is what would be written
 
-Compiles each file for each architecture of cmake/cuda.cmake with spills as errors, and reads the
+Compiles each file as cmake/cuda.cmake does for its architectures, with spills as errors, and reads the
 assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them. Which
 kernels run emulated is asked of the build that KERNELGRAD_CUDA_EMULATION names: CONTRIBUTING.md.
 """
@@ -63,7 +63,7 @@ def build_setting(name: str) -> list[str]:
 
 
 def architectures() -> list[int]:
-    return [int(re.match(r"\d+", a)[0]) for a in build_setting("kernelgrad_cuda_architectures")]
+    return [int(a) for a in build_setting("kernelgrad_cuda_architectures")]
 
 
 def find_nvdisasm() -> str | None:
@@ -89,10 +89,10 @@ def short_name(symbol: str) -> str:
 
 
 @cache
-def compile_ptx(source: Path, architecture: int, include: Path) -> str:
-    """The PTX of one file, with the build's flags; `include` is searched before csrc."""
+def compile_ptx(source: Path, include: Path) -> str:
+    """The PTX of one file, as the build makes it; `include` is searched before csrc."""
     flags = ["-O3", *build_setting("kernelgrad_cuda_flags"), "-DKERNELGRAD_BACKEND=cuda"]
-    flags += [f"-I{include}", f"-I{CSRC}", "-ptx", f"-arch=sm_{architecture}"]
+    flags += [f"-I{include}", f"-I{CSRC}", "-ptx", f"-arch=compute_{architectures()[0]}"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernels.ptx"
         subprocess.run(["nvcc", *flags, str(source), "-o", str(out)], check=True)
@@ -103,7 +103,7 @@ def compile_source(source: Path, architecture: int, include: Path = CSRC) -> lis
     """The kernels of one file; a spill is an error. `include` is searched before csrc."""
     with tempfile.TemporaryDirectory() as folder:
         binary, ptx = Path(folder) / "kernels.cubin", Path(folder) / "kernels.ptx"
-        ptx.write_text(compile_ptx(source, architecture, include))
+        ptx.write_text(compile_ptx(source, include))
         command = ["nvcc", "-cubin", f"-arch=sm_{architecture}"]
         command += ["-Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror"]
         result = subprocess.run(
@@ -137,10 +137,11 @@ def read_assembly(assembly: str, kernels: dict[str, Kernel]) -> None:
 
 
 def audit() -> list[Kernel]:
-    sources = [Path(path) for path in build_setting("kernelgrad_cuda_sources")]
-    work = [(source, a) for source in sources for a in architectures()]
+    def kernels_of(source: str) -> list[Kernel]:
+        return [kernel for a in architectures() for kernel in compile_source(Path(source), a)]
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda arguments: compile_source(*arguments), work)
+        found = pool.map(kernels_of, build_setting("kernelgrad_cuda_sources"))
         return [kernel for kernels in found for kernel in kernels]
 
 

@@ -22,7 +22,7 @@ from backends import SCHEDULES, emulated_module, module_path, sanitizer_environm
 from faults import run_call
 from faults.build import faulty_folder, faulty_module, faulty_text, faulty_unit
 from faults.table import FAULTS, Fault
-from ptx.device import ARCHITECTURE, PtxDevice, needs_nvcc, programs_of
+from ptx.device import PtxDevice, needs_nvcc, programs_of
 
 EMULATED = [fault for fault in FAULTS if fault.at.leg in SCHEDULES]
 INTERPRETED = [fault for fault in FAULTS if fault.at.leg == "ptx"]
@@ -75,7 +75,7 @@ def test_emulated_product_fault_shows_in_ptx(fault: Fault, tmp_path: Path):
     module.set_schedule(0)
     include = faulty_folder(fault, tmp_path)
     unit = faulty_unit(fault, tmp_path)
-    programs = programs_of(cuda_audit.compile_ptx(unit, ARCHITECTURE, include))
+    programs = programs_of(cuda_audit.compile_ptx(unit, include))
     wrong = []
     for dtype in ("float32", "float64"):
         expected = list(call(module, np.random.default_rng(7), np.dtype(dtype)))

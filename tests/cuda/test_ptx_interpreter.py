@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cuda_audit import CSRC, compile_ptx
-from ptx.device import ARCHITECTURE, needs_nvcc
+from ptx.device import needs_nvcc
 from ptx.interpreter import Block
 from ptx.memory import Memory, PtxError
 from ptx.program import parse
@@ -20,7 +20,7 @@ pytestmark = needs_nvcc
 
 @cache
 def probes():
-    return parse(compile_ptx(Path(__file__).parent / "ptx_probe.cu", ARCHITECTURE, CSRC))
+    return parse(compile_ptx(Path(__file__).parent / "ptx_probe.cu", CSRC))
 
 
 def run(name: str, *arguments) -> None:

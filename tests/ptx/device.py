@@ -17,8 +17,6 @@ from .interpreter import Block, Extents
 from .memory import Memory
 from .program import Program, demangled, parse
 
-ARCHITECTURE = 80  # the first that has all of the kernels' instructions
-
 needs_nvcc = pytest.mark.skipif("nvcc" in missing_tools(), reason="there is no nvcc here")
 
 
@@ -27,7 +25,7 @@ def all_programs() -> dict[str, Program]:
     """Every kernel of csrc/cuda by its name."""
     sources = sorted((CSRC / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(2) as pool:
-        texts = list(pool.map(lambda source: compile_ptx(source, ARCHITECTURE, CSRC), sources))
+        texts = list(pool.map(lambda source: compile_ptx(source, CSRC), sources))
     return {name: program for text in texts for name, program in programs_of(text).items()}
 
 
