@@ -3,9 +3,10 @@
     python tools/cuda_audit.py            # writes docs/cuda_kernels.md
     python tools/cuda_audit.py --check    # fails unless it is what would be written
 
-Compiles each file as cmake/cuda.cmake does for its architectures, with spills as errors, and reads the
-assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them. Which
-kernels run emulated is asked of the build that KERNELGRAD_CUDA_EMULATION names: CONTRIBUTING.md.
+Compiles each file for each architecture as cmake/cuda.cmake does, with spills as errors, and reads
+the assembly with nvdisasm (pip install nvidia-cuda-nvdisasm). Occupancy is an estimate from them.
+Which kernels run emulated is asked of the build that KERNELGRAD_CUDA_EMULATION names:
+CONTRIBUTING.md.
 """
 
 from __future__ import annotations
