@@ -55,9 +55,8 @@ constexpr std::int64_t equal_pieces(std::int64_t total, std::int64_t most, std::
 // Packed A of one block, which stays in the second-level cache.
 constexpr std::int64_t kGemmBlockBytes = 384 << 10;
 
-// Extents of the product and of its blocks.
+// Extents of a product's blocks.
 struct GemmPlan {
-  std::int64_t m, n, k;
   std::int64_t kc;     // depth of one packed pass
   std::int64_t mc;     // rows of one task: kGemmBlockBytes of A
   std::int64_t chunk;  // columns of one task
@@ -69,7 +68,7 @@ template <class T>
 GemmPlan plan_gemm(const GemmKernels<T>& kernels, std::int64_t m, std::int64_t n, std::int64_t k) {
   constexpr std::int64_t kSlabBytes = 8 << 20;  // of A and of B, for the last-level cache
   constexpr std::int64_t kChunk = 256;
-  GemmPlan plan{m, n, k, 1, 0, 0, 0, 0};
+  GemmPlan plan{1, 0, 0, 0, 0};
   if (m == 0 || n == 0) return plan;
   if (k > 0) plan.kc = equal_pieces(k, 2 * kernels.kc, 1);
   const std::int64_t row_bytes = plan.kc * static_cast<std::int64_t>(sizeof(T));
@@ -109,10 +108,7 @@ template <class T>
 void gemm(const GemmKernels<T>& kernels, const StridedProduct<T>& x, Workspace& workspace) {
   const auto least = [](std::int64_t u, std::int64_t v) { return u < v ? u : v; };
   const GemmPlan plan = plan_gemm(kernels, x.m, x.n, x.k);
-  // Not a structured binding: Clang before 16 refuses to capture one.
-  const std::int64_t kc = plan.kc;
-  const std::int64_t mc = plan.mc;
-  const std::int64_t chunk = plan.chunk;
+  const std::int64_t kc = plan.kc, mc = plan.mc, chunk = plan.chunk;
   // One thread packs a block of A when its turn comes and finds it in the second-level cache. More
   // threads pack many, since they wait for each other then.
   const std::int64_t slab = num_threads() == 1 ? mc : plan.slab;

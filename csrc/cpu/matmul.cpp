@@ -102,7 +102,8 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   const bool many_tiles = s.m >= 16 * kernels.mr && k > 96 && a_bytes <= kGemmBlockBytes;
   // A B that no cache near the core holds is read from memory by each row of tiles that does not pack.
   constexpr std::int64_t kFarBytes = 4 << 20;
-  const std::int64_t rows_in_place = k * s.n * kItem < kFarBytes ? 2 * kernels.mr : kernels.mr;
+  const bool far = k * s.n * kItem >= kFarBytes;
+  const std::int64_t rows_in_place = far ? kernels.mr : 2 * kernels.mr;
   plan.pack_b =
       s.b_column != 1 || many_tiles || (s.m > rows_in_place && !strip_stays_cached<T>(k, s.b_row));
   plan.kc = plan.pack_b ? equal_pieces(k, kernels.kc, 1) : k;
@@ -114,7 +115,6 @@ StripsPlan plan_strips(const GemmKernels<T>& kernels, const Shape& s) {
   plan.apply = a_small || flat || tall;
   if (!plan.apply) return plan;
 
-  const bool far = k * s.n * kItem >= kFarBytes;
   plan.pack_a =
       plan.pack_b && flat && (!a_small || far) && s.batches == 1 && a_bytes <= kMostPackedA;
   // Wide tasks read longer rows of B: eight tasks of up to 16 panels.
