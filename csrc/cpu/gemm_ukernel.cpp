@@ -13,6 +13,8 @@
 //            64x2064x1152 0 to 12 % slower, 35x8457x640 4 %.
 //            Asking for what comes next in bursts between tiles, which fill the queue of misses, not in
 //            tiles: 35x8457x640 10 % slower, 32x4096x1024 15 %, 1024^3 2 %; not at all: 20 %.
+//            Asking for all rows of C as a tile begins: 2048^3 and 1024^3 3 to 4 % slower, 1536^3 2 %,
+//            1024^3 of float64 8 %. Tiles of 4 rows by 3 vectors, their steps in assembly: no difference.
 // Source     Van Zee & van de Geijn, BLIS, ACM TOMS 41(3), 2015.
 #include "cpu/gemm_ukernel.h"
 
@@ -113,25 +115,20 @@ struct Place {
 enum class Operands {
   strided,       // nothing
   packed,        // both are packed: constant strides
-  packed_ahead,  // the same; what comes after it of B is asked for
   packing,       // B is strided, and its rows are packed on the way, panel after panel
   packing_both,  // the same, with A packed
 };
 
-// kPanels: how many a packing tile packs, its own and those beside it, or are asked for.
+// kPanels: those a packing tile packs, its own and some beside it, or whose rows a packed tile asks for.
 template <class T, int R, int V, bool kTail, Operands kOperands = Operands::strided,
           int kPanels = 1>
 void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T* panel = nullptr,
           Ahead<T>* ahead = nullptr) {
   constexpr bool kPacking = kOperands == Operands::packing || kOperands == Operands::packing_both;
-  constexpr bool kAskAhead = kOperands == Operands::packed_ahead;
-  constexpr bool kPackedB = kOperands == Operands::packed || kAskAhead;
-  constexpr bool kPackedA = kPackedB || kOperands == Operands::packing_both;
-  for (int r = 0; r < R; ++r) {
-    __builtin_prefetch(block.c + (place.i + r) * block.c_row + place.j, 1);
-  }
+  constexpr bool kPacked = kOperands == Operands::packed;
+  constexpr bool kPackedA = kPacked || kOperands == Operands::packing_both;
   const std::int64_t a_row = kPackedA ? 1 : block.a_row, a_col = kPackedA ? kGemmMR : block.a_col;
-  const std::int64_t b_row = kPackedB ? kGemmNR<T> : place.b_row;
+  const std::int64_t b_row = kPacked ? kGemmNR<T> : place.b_row;
   // A packing tile's rows are asked for once more, shortly before their turn: those a power of two
   // apart push each other out of the few sets they share.
   constexpr std::int64_t kAhead = 24;
@@ -156,11 +153,19 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
     a += a_col, b += b_row;
   };
   constexpr int kSteps = R == kGemmMR && V == kGemmNV && !kTail ? kGemmUnroll : kSets;
+  const auto ask_for_row = [&](std::int64_t r) {
+    const T* const c = block.c + (place.i + r) * block.c_row + place.j;
+    for (int l = 0; l < kLines<T, 1>; ++l) __builtin_prefetch(c + l * kLine<T>, 1);
+  };
   std::int64_t p = 0;
-  if constexpr (kAskAhead) {
+  if constexpr (kPacked) {
+    // One row of C at a time: rows a power of two apart share a set of the first-level cache.
+    const std::int64_t segments = block.k / kSegment;
+    for (std::int64_t r = segments; r < R; ++r) ask_for_row(r);
     const T* row = ahead->row;
     const std::int64_t count = ahead->count, step = ahead->step;
-    for (; p + kSegment <= block.k;) {
+    for (std::int64_t segment = 0; segment < segments; ++segment) {
+      if (segment < R) ask_for_row(segment);
       for (std::int64_t i = count; i > 0; --i, row += step) {
 #pragma GCC unroll 4
         for (int l = 0; l < kLines<T, kPanels>; ++l) {
@@ -175,6 +180,8 @@ void tile(const GemmBlock<T>& block, const Place<T>& place, std::int64_t tail, T
       } while (p < end);
     }
     ahead->row = row;
+  } else {
+    for (int r = 0; r < R; ++r) ask_for_row(r);
   }
   for (; p + kSteps <= block.k; p += kSteps) {
 #pragma GCC unroll 4
@@ -225,13 +232,10 @@ void panel_product(const GemmBlock<T>& block, std::int64_t columns, Place<T> pla
                    Ahead<T>& ahead) {
   constexpr std::int64_t MR = kGemmMR, NR = kGemmNR<T>;
   const bool packed = block.a_row == 1 && block.a_col == MR && place.b_row == NR;
-  const auto compute = ahead.count > 0
-                           ? tile<T, kGemmMR, kGemmNV, false, Operands::packed_ahead, kPanels>
-                           : tile<T, kGemmMR, kGemmNV, false, Operands::packed>;
   for (; place.i < block.m; place.i += MR, place.a += block.a_panel) {
     const std::int64_t rows = block.m - place.i < MR ? block.m - place.i : MR;
     if (packed && rows == MR && columns == NR) {
-      compute(block, place, 0, nullptr, &ahead);
+      tile<T, kGemmMR, kGemmNV, false, Operands::packed, kPanels>(block, place, 0, nullptr, &ahead);
     } else {
       any_tile<T>(rows, columns, block, place);
     }
