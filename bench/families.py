@@ -87,7 +87,7 @@ def _products(dtype: Any, least: float, mean: float) -> Family:
 
 
 _PRODUCT_LAYERS = "a product of matrices, where both libraries are near the same limit"
-_EXPONENTIALS = "bound by the exponentials, one in each direction, of the levels below AVX-512"
+_EXPONENTIALS = "bound by the exponentials of the levels below AVX-512"
 _CROSS_ENTROPY = 2.5 if _cpu.isa() in ("sse2", "avx2", "neon") else 5.0
 
 

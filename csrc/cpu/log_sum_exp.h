@@ -85,7 +85,10 @@ KERNELGRAD_INLINE T exp_block(std::int64_t n, const T* x, Vec<T> shift, T* out) 
   };
   for (; i + step <= n; i += step) {
     // What follows comes in while this is computed.
-    for (int a = 0; a < kExpAccumulators; ++a) __builtin_prefetch(x + n + i + a * kLanes<T>);
+    for (int a = 0; a < kExpAccumulators; ++a) {
+      __builtin_prefetch(x + n + i + a * kLanes<T>);
+      if constexpr (kStore) __builtin_prefetch(out + n + i + a * kLanes<T>, 1);
+    }
     Vec<T> e[kExpAccumulators];
     for (int a = 0; a < kExpAccumulators; ++a) e[a] = exp_at(i + a * kLanes<T>);
     for (int a = 0; a < kExpAccumulators; ++a) {
@@ -108,8 +111,9 @@ KERNELGRAD_INLINE T exp_block(std::int64_t n, const T* x, Vec<T> shift, T* out) 
   return add_lanes<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
-template <class T>
-KERNELGRAD_INLINE MaxAndSum<T> row_max_and_sum(std::int64_t n, const T* x) {
+// Where kKeep, the exponentials go to `out`, those of block k relative to shifts[k].
+template <bool kKeep, class T>
+KERNELGRAD_INLINE MaxAndSum<T> row_max_and_sum(std::int64_t n, const T* x, T* out, T* shifts) {
   MaxAndSum<T> row{-MathConstants<T>::infinity, T(0)};
   for (std::int64_t i = 0; i < n; i += kExpBlock<T>) {
     const std::int64_t count = n - i < kExpBlock<T> ? n - i : kExpBlock<T>;
@@ -118,9 +122,15 @@ KERNELGRAD_INLINE MaxAndSum<T> row_max_and_sum(std::int64_t n, const T* x) {
       if (i > 0) row.sum *= first_lane<T>(exp_nonpositive<T>(broadcast(row.max) - max));
       row.max = max;
     }
-    row.sum += exp_block<false, T>(count, x + i, shift_of<T>(broadcast(row.max)), nullptr);
+    const Vec<T> shift = shift_of<T>(broadcast(row.max));
+    if constexpr (kKeep) shifts[i / kExpBlock<T>] = first_lane<T>(shift);
+    row.sum += exp_block<kKeep, T>(count, x + i, shift, kKeep ? out + i : nullptr);
   }
   return row;
+}
+template <class T>
+KERNELGRAD_INLINE MaxAndSum<T> row_max_and_sum(std::int64_t n, const T* x) {
+  return row_max_and_sum<false, T>(n, x, nullptr, nullptr);
 }
 
 // Columns are taken in tiles of kVectors vectors, the last of which may be partial.
@@ -165,11 +175,19 @@ KERNELGRAD_INLINE void for_each_tile(std::int64_t columns, Function&& function) 
   if (j < columns) function(PartialTile<T>{columns - j}, j);
 }
 
+struct KeepNothing {
+  template <class T>
+  KERNELGRAD_INLINE void shift(std::int64_t, int, Vec<T>) const {}
+  template <class T>
+  KERNELGRAD_INLINE void exponential(std::int64_t, int, Vec<T>) const {}
+};
+
 // Maximum and sum of each column of a tile. Memory is read once, kExpSteps rows at a time, which wait on the
-// stack for their maximum: rows a power of two apart share their places in the caches.
-template <class T, class Tile>
+// stack for their maximum: rows a power of two apart share their places in the caches. `keep` is shown what
+// the exponentials of the kExpSteps rows from a row on are relative to, and then each of them.
+template <class T, class Tile, class Keep>
 KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std::int64_t stride,
-                                          const T* x, Vec<T>* max, Vec<T>* sum) {
+                                          const T* x, Vec<T>* max, Vec<T>* sum, const Keep& keep) {
   constexpr int vectors = Tile::vectors;
   for (int v = 0; v < vectors; ++v) {
     max[v] = broadcast(-MathConstants<T>::infinity);
@@ -186,10 +204,15 @@ KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std:
       }
     }
     Vec<T> shift[vectors];
-    for (int v = 0; v < vectors; ++v) shift[v] = shift_of<T>(top[v]);
+    for (int v = 0; v < vectors; ++v) {
+      shift[v] = shift_of<T>(top[v]);
+      keep.template shift<T>(first, v, shift[v]);
+    }
     for (std::int64_t i = 0; i < count; ++i) {
       for (int v = 0; v < vectors; ++v) {
-        part[v] = part[v] + exp_nonpositive<T>(kept[i][v] - shift[v]);
+        const Vec<T> e = exp_nonpositive<T>(kept[i][v] - shift[v]);
+        keep.template exponential<T>(first + i, v, e);
+        part[v] = part[v] + e;
       }
     }
     for (int v = 0; v < vectors; ++v) {
@@ -198,6 +221,11 @@ KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std:
       max[v] = top[v];
     }
   }
+}
+template <class T, class Tile>
+KERNELGRAD_INLINE void column_max_and_sum(const Tile& tile, std::int64_t n, std::int64_t stride,
+                                          const T* x, Vec<T>* max, Vec<T>* sum) {
+  column_max_and_sum<T>(tile, n, stride, x, max, sum, KeepNothing{});
 }
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

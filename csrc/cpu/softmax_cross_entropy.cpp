@@ -56,7 +56,8 @@ struct Staged {
       constexpr std::int64_t kLine = 64 / sizeof(T);
       for (std::int64_t c = 0; c < layout.classes; ++c) {
         const T* const line = block + c * layout.class_stride;
-        // The block behind this one comes nearer meanwhile.
+        // The next class comes in meanwhile; a whole block ahead, classes a power of two apart would
+        // push each other out.
         for (std::int64_t j = 0; j < positions; j += kLine) {
           __builtin_prefetch(line + positions + j, 0, 2);
         }
@@ -65,23 +66,15 @@ struct Staged {
     }
     return values;
   }
-  void to(const CrossEntropyLayout& layout, std::int64_t positions, T* block) const {
-    if (layout.rows) {
-      transpose(layout.classes, positions, values, layout.block, block, layout.classes);
-    } else {
-      for (std::int64_t c = 0; c < layout.classes; ++c) {
-        std::copy_n(values + c * layout.block, positions, block + c * layout.class_stride);
-      }
-    }
-  }
 };
 
 // One call's targets and options for logits of type T.
 template <class T>
 class Problem {
  public:
-  Problem(const TensorView& logits, const TensorView& targets, const CrossEntropyOptions& options)
-      : layout(logits),
+  Problem(const TensorView& logits, const TensorView& targets, const CrossEntropyOptions& options,
+          bool gradient_only = false)
+      : layout(logits, gradient_only),
         x_(logits.data<T>()),
         targets_(targets),
         soft_(targets.dtype == DType::f32 || targets.dtype == DType::f64),
@@ -109,6 +102,7 @@ class Problem {
       x = problem.x_ + block.logits;
       q = problem.soft_ ? problem.targets_.template data<T>() + block.logits : nullptr;
       run = {block.count, layout.classes, layout.staged ? layout.block : layout.class_stride};
+      position_stride = layout.staged ? 1 : layout.position_stride;
       if (!layout.staged) return;
       x = staged_x_.from(layout, block.count, x);
       if (q != nullptr) q = staged_q_.from(layout, block.count, q);
@@ -116,16 +110,57 @@ class Problem {
     Opened(const Opened&) = delete;
     Opened& operator=(const Opened&) = delete;
 
+    T logit(std::int64_t i, std::int64_t c) const {
+      return x[i * position_stride + c * run.class_stride];
+    }
+
     const Block at;
     CrossEntropyRun run;
+    std::int64_t position_stride;
     const T *x, *q;
 
    private:
     Staged<T> staged_x_, staged_q_;
   };
 
-  void log_sum_exp(const Opened& block, double* lse) const {
-    kernels_->log_sum_exp(block.run, block.x, lse);
+  // A block's part of grad_logits, or, where that has the classes of few side by side, a copy as columns.
+  class Gradient {
+   public:
+    Gradient(const Problem& problem, const Block& block, const TensorView& grad)
+        : layout_(problem.layout),
+          count_(block.count),
+          grad_(grad.data<T>() + block.logits),
+          transposed_(layout_.rows && layout_.staged),
+          exponentials(layout_.staged ? staged_.values : grad_),
+          values(transposed_ ? staged_.values : grad_),
+          position_stride(transposed_ ? 1 : layout_.position_stride),
+          class_stride(transposed_ ? layout_.block : layout_.class_stride) {}
+    Gradient(const Gradient&) = delete;
+    Gradient& operator=(const Gradient&) = delete;
+    void finish() const {
+      if (transposed_) {
+        transpose(layout_.classes, count_, staged_.values, layout_.block, grad_, layout_.classes);
+      }
+    }
+
+   private:
+    const CrossEntropyLayout& layout_;
+    const std::int64_t count_;
+    T* const grad_;
+    Staged<T> staged_;
+    const bool transposed_;
+
+   public:
+    T* const exponentials;  // where they may wait
+    T* const values;
+    const std::int64_t position_stride, class_stride;
+  };
+
+  // Whether a block's exponentials can wait for their gradient.
+  bool keeps() const { return layout.staged || (layout.rows && layout.classes <= kMaxKeptClasses); }
+
+  void log_sum_exp(const Opened& block, double* lse, KeptExponentials<T>* kept) const {
+    kernels_->log_sum_exp(block.run, block.x, lse, kept);
   }
 
   // The losses of a block, unreduced.
@@ -140,15 +175,15 @@ class Problem {
       if (t == ignore_index_) {
         loss[i] = 0;
       } else {
-        loss[i] += own_mass(t) * (lse[i] - static_cast<double>(x_[logit(block.at, i, t)]));
+        loss[i] += own_mass(t) * (lse[i] - static_cast<double>(block.logit(i, t)));
       }
     }
   }
 
-  // grad_logits = upstream(i) times the gradient of position i's loss. Overwrites lse where
-  // ignored.
+  // grad = upstream(i) times the gradient of position i's loss. Overwrites lse where ignored.
   template <class Upstream>
-  void gradients(const Opened& block, double* lse, Upstream&& upstream, T* grad) const {
+  void gradients(const Opened& block, double* lse, const KeptExponentials<T>* kept,
+                 Upstream&& upstream, const Gradient& grad) const {
     T mass[kMaxPositions], scale[kMaxPositions], scale_mass[kMaxPositions];
     const TargetMass<T> target = mass_of(block);
     if (soft_) kernels_->target_sums(block.run, block.x, target, lse, mass, nullptr);
@@ -165,18 +200,15 @@ class Problem {
       }
       scale_mass[i] = scale[i] * mass[i];
     }
-    Staged<T> staged;
-    T* const written = layout.staged ? staged.values : grad + block.at.logits;
-    kernels_->grad(block.run, block.x, soft_ || spread_ != 0 ? &target : nullptr, lse, scale_mass,
-                   scale, written);
-    const std::int64_t position_stride = layout.staged ? 1 : layout.position_stride;
+    kernels_->grad(block.run, block.x, soft_ || spread_ != 0 ? &target : nullptr, lse, kept,
+                   scale_mass, scale, grad.values, grad.class_stride);
     for (std::int64_t i = 0; !soft_ && i < block.at.count; ++i) {
       const std::int64_t t = target_at(targets_, block.at.first + i);
       if (t == ignore_index_) continue;
       const T own = scale[i] * static_cast<T>(own_mass(t));
-      written[i * position_stride + t * block.run.class_stride] -= own;
+      grad.values[i * grad.position_stride + t * grad.class_stride] -= own;
     }
-    if (layout.staged) staged.to(layout, block.at.count, grad + block.at.logits);
+    grad.finish();
   }
 
   // What the mean divides by.
@@ -195,9 +227,6 @@ class Problem {
     return weight_ != nullptr ? static_cast<double>(weight_[c]) : 1.0;
   }
   double own_mass(std::int64_t t) const { return share_ * weight(t); }
-  std::int64_t logit(const Block& block, std::int64_t i, std::int64_t c) const {
-    return block.logits + i * layout.position_stride + c * layout.class_stride;
-  }
   TargetMass<T> mass_of(const Opened& block) const {
     return {block.q, weight_, static_cast<T>(share_), static_cast<T>(spread_)};
   }
@@ -222,21 +251,29 @@ void run_forward(const TensorView& logits, const TensorView& targets,
   for_each_block(problem.layout, [&](const Block& block) {
     double block_lse[kMaxPositions], block_loss[kMaxPositions];
     const typename Problem<T>::Opened opened(problem, block);
-    problem.log_sum_exp(opened, block_lse);
-    if (lse != nullptr) {
-      std::copy_n(block_lse, block.count, lse->data<double>() + block.first);
+    const auto losses_from = [&](KeptExponentials<T>* kept) {
+      problem.log_sum_exp(opened, block_lse, kept);
+      if (lse != nullptr) {
+        std::copy_n(block_lse, block.count, lse->data<double>() + block.first);
+      }
+      problem.losses(opened, block_lse, block_loss);
+      if (options.reduction == LossReduction::none) {
+        std::transform(block_loss, block_loss + block.count, loss.data<T>() + block.first,
+                       [](double value) { return static_cast<T>(value); });
+      } else {
+        std::copy_n(block_loss, block.count, losses + block.first);
+      }
+    };
+    if (grad_logits == nullptr) {
+      losses_from(nullptr);
+      return;
     }
-    problem.losses(opened, block_lse, block_loss);
-    if (options.reduction == LossReduction::none) {
-      std::transform(block_loss, block_loss + block.count, loss.data<T>() + block.first,
-                     [](double value) { return static_cast<T>(value); });
-    } else {
-      std::copy_n(block_loss, block.count, losses + block.first);
-    }
-    if (grad_logits != nullptr) {
-      problem.gradients(
-          opened, block_lse, [&](std::int64_t) { return 1 / total; }, grad_logits->data<T>());
-    }
+    const typename Problem<T>::Gradient grad(problem, block, *grad_logits);
+    KeptExponentials<T> exponentials;
+    exponentials.exponentials = grad.exponentials;
+    KeptExponentials<T>* const kept = problem.keeps() ? &exponentials : nullptr;
+    losses_from(kept);
+    problem.gradients(opened, block_lse, kept, [&](std::int64_t) { return 1 / total; }, grad);
   });
   if (options.reduction == LossReduction::none) return;
   const double sum =
@@ -248,7 +285,7 @@ template <class T>
 void run_backward(const TensorView& grad_out, const TensorView& logits, const TensorView& targets,
                   const TensorView& lse, const CrossEntropyOptions& options,
                   const TensorView& grad_logits) {
-  const Problem<T> problem(logits, targets, options);
+  const Problem<T> problem(logits, targets, options, true);
   const T* upstream = grad_out.data<T>();
   const bool none = options.reduction == LossReduction::none;
   const double total = options.reduction == LossReduction::mean ? problem.total_weight() : 1;
@@ -256,9 +293,9 @@ void run_backward(const TensorView& grad_out, const TensorView& logits, const Te
     double block_lse[kMaxPositions];
     std::copy_n(lse.data<double>() + block.first, block.count, block_lse);
     problem.gradients(
-        typename Problem<T>::Opened(problem, block), block_lse,
+        typename Problem<T>::Opened(problem, block), block_lse, nullptr,
         [&](std::int64_t i) { return static_cast<double>(upstream[none ? i : 0]) / total; },
-        grad_logits.data<T>());
+        typename Problem<T>::Gradient(problem, block, grad_logits));
   });
 }
 

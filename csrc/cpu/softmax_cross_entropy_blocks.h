@@ -10,8 +10,10 @@
 
 namespace kernelgrad::cpu {
 
-constexpr std::int64_t kBlockElements = 1 << 12;  // of rows, in L1
-constexpr std::int64_t kStagedBytes = 1 << 16;    // of a copy, in L2 and on the stack
+constexpr std::int64_t kBlockElements = 1 << 12;   // of rows, in L1
+constexpr std::int64_t kStagedBytes = 1 << 16;     // of a copy, in L2 and on the stack
+constexpr std::int64_t kColumnElements = 1 << 18;  // of other columns, in long pieces of each class
+constexpr std::int64_t kFewPositions = 32;
 constexpr std::int64_t kTaskElements = 1 << 15;
 // Rows of at most so many classes would leave most of a vector empty: they are taken as columns.
 constexpr std::int64_t kSmallClasses = 32;
@@ -23,10 +25,10 @@ struct CrossEntropyLayout {
   std::int64_t block, blocks_per_outer;  // rows form one long outer run
   bool rows;
   // Blocks are worked on in a copy on the stack, as columns: rows of few classes, which are transposed, and
-  // columns that fit, since a copy waits for the memory's far-apart lines all at once.
+  // columns that fit and are looked at twice, since a copy waits for the memory's far-apart lines all at once.
   bool staged;
 
-  explicit CrossEntropyLayout(const TensorView& logits) {
+  explicit CrossEntropyLayout(const TensorView& logits, bool gradient_only = false) {
     const int axis = logits.ndim == 1 ? 0 : 1;
     outer = axis == 1 ? logits.sizes[0] : 1;
     classes = logits.sizes[axis];
@@ -37,9 +39,13 @@ struct CrossEntropyLayout {
     class_stride = inner;
     const std::int64_t staged_elements = kStagedBytes / item_size(logits.dtype);
     const std::int64_t fitting = staged_elements / classes;
-    block = rows ? std::clamp<std::int64_t>(kBlockElements / classes, 1, kMaxPositions)
-                 : std::clamp<std::int64_t>(fitting / 16 * 16, 32, kMaxPositions);
-    staged = rows ? classes <= kSmallClasses : classes * block <= staged_elements;
+    staged = rows ? classes <= kSmallClasses : !gradient_only && fitting >= kFewPositions;
+    if (rows) {
+      block = std::clamp<std::int64_t>(kBlockElements / classes, 1, kMaxPositions);
+    } else {
+      const std::int64_t most = staged ? fitting : kColumnElements / classes;
+      block = std::clamp<std::int64_t>(most / 16 * 16, kFewPositions, kMaxPositions);
+    }
     blocks_per_outer = ((rows ? outer : inner) + block - 1) / block;
   }
   std::int64_t positions() const { return outer * inner; }

@@ -24,17 +24,30 @@ struct TargetMass {
   T alpha, beta;
 };
 
+// Exponentials that wait for their gradient where this will be: exp(x_c - lse) of a position is what waits
+// times the factor of its stretch of classes.
+constexpr std::int64_t kMaxKeptClasses = 1 << 18;  // of rows
+template <class T>
+struct KeptExponentials {
+  T* exponentials;
+  T factors[kMaxPositions];  // stretch by stretch of each row, or of all columns
+};
+
 template <class T>
 struct CrossEntropyFunctions {
-  // lse[i] = log(sum over c of exp(x_c))
-  void (*log_sum_exp)(const CrossEntropyRun& run, const T* x, double* lse);
+  // lse[i] = log(sum over c of exp(x_c)). Keeps the exponentials, unless kept is null, of rows of at most
+  // kMaxKeptClasses, or of columns that fit in a cache.
+  void (*log_sum_exp)(const CrossEntropyRun& run, const T* x, double* lse,
+                      KeptExponentials<T>* kept);
   // mass[i] = sum of a_c; gap[i] = sum of a_c (lse[i] - x_c), unless gap is null.
   void (*target_sums)(const CrossEntropyRun& run, const T* x, const TargetMass<T>& target,
                       const double* lse, T* mass, T* gap);
   // out_c = scale_mass[i] exp(x_c - lse[i]) - scale[i] a_c; without the second term if target is
-  // null.
+  // null. Takes the exponentials from `kept`, unless this is null; where they are may be out. The classes
+  // of out are out_stride apart if those of x are not side by side.
   void (*grad)(const CrossEntropyRun& run, const T* x, const TargetMass<T>* target,
-               const double* lse, const T* scale_mass, const T* scale, T* out);
+               const double* lse, const KeptExponentials<T>* kept, const T* scale_mass,
+               const T* scale, T* out, std::int64_t out_stride);
 };
 
 // Index 0: rows; 1: columns.

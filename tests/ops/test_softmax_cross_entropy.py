@@ -7,7 +7,7 @@ import pytest
 
 import kernelgrad as kg
 from gradients import check_gradients, leaf
-from kernelgrad import ops
+from kernelgrad import kernels, ops
 from tolerances import assert_within, sum_tolerance
 
 CASES = {
@@ -83,6 +83,30 @@ def test_values_and_gradients(case, name, soft, rng):
         ops.softmax_cross_entropy(logits.detach(), targets, **options).numpy(), expected, tolerance
     )
     check_gradients(lambda x: ops.softmax_cross_entropy(x, targets, **options), logits)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_second_pass_finds_the_same_gradient(reduction, rng):
+    """Whatever became of the array that the first one gave out."""
+    logits, targets, _ = arguments("rows", {}, rng, False)
+    loss = ops.softmax_cross_entropy(logits, targets, reduction=reduction)
+    upstream = kg.ones(loss.shape, dtype=loss.dtype)
+    loss.backward(upstream, retain_graph=True)
+    first = logits.grad.numpy().copy()
+    logits.grad += 7
+    logits.grad = None
+    loss.backward(upstream, retain_graph=True)
+    assert np.array_equal(logits.grad.numpy(), first)
+    logits.grad = None
+    loss.backward(4 * upstream)
+    assert np.array_equal(logits.grad.numpy(), 4 * first)
+
+
+def test_no_gradient_is_made_where_nothing_is_recorded(rng, monkeypatch):
+    logits, targets, _ = arguments("rows", {}, rng, False)
+    monkeypatch.delattr(kernels, "softmax_cross_entropy_with_grad")
+    with kg.no_grad():
+        assert not ops.softmax_cross_entropy(logits, targets).requires_grad
 
 
 def test_targets_without_gradient():

@@ -1,4 +1,8 @@
-"""softmax_cross_entropy: saves the logits and each row's log-sum-exp, writes the gradient once."""
+"""softmax_cross_entropy: where the exponentials are at hand, the gradient is made with the loss.
+
+That is on the CPU. On a device, or where each position has an upstream gradient of its own, each
+row's log-sum-exp is saved instead.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernelgrad import kernels
-from kernelgrad.autograd import record, saves
+from kernelgrad.autograd import record, records, saves
 from kernelgrad.ops.arithmetic import multiply, subtract
 from kernelgrad.ops.promotion import floating
 from kernelgrad.ops.shape import reshape
@@ -17,10 +21,16 @@ from kernelgrad.tensor import Tensor, make_tensor, to_array
 
 @saves(0)
 def _softmax_cross_entropy_vjp(grad_out: Any, saved: Any, needs: Any) -> tuple[Any, ...]:
-    logits, targets, lse, options = saved
+    logits, targets, lse, made, options = saved
     if isinstance(grad_out, Tensor):
         return (_composed_gradient(grad_out, logits, targets, **options), None)
-    return (kernels.softmax_cross_entropy_grad(grad_out, logits, targets, lse, **options), None)
+    if lse is not None:
+        return (kernels.softmax_cross_entropy_grad(grad_out, logits, targets, lse, **options), None)
+    try:
+        grad = made.pop()  # once, for whoever gets it owns it; a second pass makes its own
+    except IndexError:
+        grad = kernels.softmax_cross_entropy_with_grad(logits, targets, **options)[1]
+    return (grad if grad_out == 1 else np.multiply(grad, grad_out, out=grad), None)
 
 
 def softmax_cross_entropy(
@@ -60,11 +70,16 @@ def softmax_cross_entropy(
         "label_smoothing": label_smoothing,
         "reduction": reduction,
     }
-    if not isinstance(logits, Tensor) or not logits._requires_grad:
+    if not records(logits):
         loss = kernels.softmax_cross_entropy(raw, raw_targets, **options)
         return make_tensor(loss) if isinstance(logits, Tensor) else loss
-    loss, lse = kernels.softmax_cross_entropy(raw, raw_targets, return_lse=True, **options)
-    saved = (raw, raw_targets, lse, options)
+    lse, made = None, []
+    if raw.__class__ is np.ndarray and reduction != "none":
+        loss, grad = kernels.softmax_cross_entropy_with_grad(raw, raw_targets, **options)
+        made.append(grad)
+    else:
+        loss, lse = kernels.softmax_cross_entropy(raw, raw_targets, return_lse=True, **options)
+    saved = (raw, raw_targets, lse, made, options)
     return record(loss, _softmax_cross_entropy_vjp, (logits, targets), saved)
 
 
