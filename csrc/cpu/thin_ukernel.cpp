@@ -5,11 +5,14 @@
 // Resources  dots: up to 3 x 4 accumulators, x's vectors and one of M in registers; rows: four rows of
 //            M by two vectors in registers, the sums of a piece of y in 16 KiB of the stack.
 // Rounding   dots: one to four vectors of FMAs, p ascending by vectors, then their sum by halves;
-//            rows: one FMA per product, p ascending, or where M's rows follow one another ascending within
-//            each quarter of k, by turns. (SSE2: product and sum rounded.)
+//            rows: one FMA per product, p ascending, or ascending within each quarter of k, by turns.
+//            (SSE2: product and sum rounded.)
 // Tried      rows: tiles of up to 6 rows of y in registers over 8 or 16 rows of M: 10 to 40 % slower where
 //            no sibling thread is busy, 5 % faster where one is; sums spaced so that they share no
 //            cache sets: level; fetching 8 rows ahead, not 16: 3 % slower, 32: level (AVX2, Zen 3).
+//            Fetching a row ahead in long streams: 1.3 to 1.4 times as long where the last-level cache holds
+//            M. Pieces of 16 KiB by quarters without fetching: .7 of the time for 1 x 4096 x 512, 1.2 times
+//            as long for 1 x 4096 x 4096; those of 2 KiB, for 8 x 1024 x 1024 in double: three times as long.
 //            Rows that follow one another always four neighbours at a time: 1.1 to 1.4 times as long where the
 //            last-level cache holds M; eight at a time: twice as long where they share a set of L1.
 //            Pieces of a page where two fit: 1.1 to 1.2 times as long for 1 or 2 rows and 4096 x 4096.
@@ -81,7 +84,7 @@ void dots(const ThinProduct<T>& t) {
 // --- rows ---
 
 constexpr int kStreams = 4, kSumVectors = 2;
-constexpr std::int64_t kSumBytes = 16 << 10;
+constexpr std::int64_t kSumBytes = 16 << 10, kLongBytes = 8 << 10, kNearBytes = 8 << 20;
 
 // Sums of `width` columns of y, all m rows.
 template <class T>
@@ -119,15 +122,15 @@ KERNELGRAD_INLINE void add_vectors(const ThinProduct<T>& t, const T* x, const T*
   }
 }
 
-// The S rows of M at `rows`, while those `ahead` values further on are fetched for later.
-template <class T, int S>
+// The S rows of M at `rows`; where kFetch, those `ahead` values further on are fetched for later.
+template <class T, int S, bool kFetch>
 void add_rows(const ThinProduct<T>& t, const T* x, const T* rows, std::int64_t ahead,
               const Sums<T>& sums) {
   constexpr std::int64_t L = kLanes<T>, kStep = kSumVectors * L, kLine = 64 / sizeof(T);
   std::int64_t j = 0;
   for (; j + kStep <= sums.width; j += kStep) {
 #pragma GCC unroll 4
-    for (int s = 0; s < S; ++s) {
+    for (int s = 0; kFetch && s < S; ++s) {
       for (std::int64_t line = 0; line < kStep; line += kLine) {
         __builtin_prefetch(rows + ahead + s * t.row + j + line);
       }
@@ -168,21 +171,25 @@ void rows(const ThinProduct<T>& t) {
   for (std::int64_t j = 0; j < t.n; j += piece) {
     const Sums<T> sums{buffer, piece, t.n - j < piece ? t.n - j : piece};
     for (std::int64_t i = 0; i < t.m * piece; ++i) buffer[i] = T{0};
-    // Four rows at a time: neighbours, or where rows follow one another in memory one of each quarter, which
-    // makes four long streams of them.
+    // Four rows at a time: neighbours, or one of each quarter, which makes four long streams where rows follow
+    // one another in memory, and pays for long pieces of them where the last-level cache may hold M.
     const std::int64_t groups = t.k / kStreams;
-    const bool quarters = sums.width == t.row;
+    const bool quarters = sums.width == t.row ||
+                          (sums.width * kItem >= kLongBytes && t.k * t.row * kItem <= kNearBytes);
     const std::int64_t apart = quarters ? groups : 1, step = quarters ? 1 : kStreams;
-    const std::int64_t ahead_groups = quarters ? 1 : kAheadGroups;
     ThinProduct<T> four = t;
     four.x_column *= apart, four.row *= apart;
     const T *x = t.x, *row = t.matrix + j;
     for (std::int64_t g = 0; g < groups; ++g, x += step * t.x_column, row += step * t.row) {
-      const std::int64_t ahead = g + ahead_groups < groups ? ahead_groups * step * t.row : 0;
-      add_rows<T, kStreams>(four, x, row, ahead, sums);
+      if (quarters) {  // the processor sees to long streams itself
+        add_rows<T, kStreams, false>(four, x, row, 0, sums);
+      } else {
+        const std::int64_t ahead = g + kAheadGroups < groups ? kAheadGroups * step * t.row : 0;
+        add_rows<T, kStreams, true>(four, x, row, ahead, sums);
+      }
     }
     for (std::int64_t p = kStreams * groups; p < t.k; ++p) {
-      add_rows<T, 1>(t, t.x + p * t.x_column, t.matrix + j + p * t.row, 0, sums);
+      add_rows<T, 1, false>(t, t.x + p * t.x_column, t.matrix + j + p * t.row, 0, sums);
     }
     store_sums(t, sums, t.y + j * t.y_column);
   }
