@@ -12,6 +12,7 @@
 
 #include "common/cpu_limits.h"
 #include "common/float_control.h"
+#include "common/worker_placement.h"
 
 namespace kernelgrad {
 namespace {
@@ -63,6 +64,12 @@ class Pool {
       job.link = jobs_;
       jobs_ = &job;
       posted_.fetch_add(1, std::memory_order_release);
+      const auto now = WorkerPlacement::Clock::now();
+      TakenCpus taken;
+      int placed = 0;
+      for (WorkerPlacement* w = workers_; w != nullptr && placed < helpers; w = w->link) {
+        placed += w->wakes_beside(taken, now);
+      }
     }
     for (int i = 0; i < helpers; ++i) work_.notify_one();
 
@@ -128,7 +135,10 @@ class Pool {
   void work() {
     ScopedFloatControl float_control;
     inside_task = true;
+    WorkerPlacement placement;
     std::unique_lock lock(mutex_);
+    placement.link = workers_;
+    workers_ = &placement;
     for (;;) {
       if (Job* job = join_job()) {
         lock.unlock();
@@ -143,7 +153,9 @@ class Pool {
         pause();
       }
       lock.lock();
+      placement.rests();
       work_.wait(lock, [&] { return posted_.load(std::memory_order_relaxed) != seen; });
+      placement.woke();
     }
   }
 
@@ -151,6 +163,7 @@ class Pool {
   std::condition_variable work_, done_;
   Job* jobs_ = nullptr;
   int started_ = 0;
+  WorkerPlacement* workers_ = nullptr;  // on their stacks, which last as long as the process
   std::atomic<std::uint64_t> posted_{0};
 };
 

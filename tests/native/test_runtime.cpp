@@ -1,10 +1,12 @@
 // Thread pool, allocator and floating-point control.
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
 
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +77,27 @@ TEST(parallel_for_after_fork) {
   CHECK(every_task_runs_once(100));
   set_num_threads(before);
 }
+
+#if defined(__linux__)
+// A worker that is woken on some CPU may go on to any that it was allowed.
+TEST(workers_keep_their_affinity) {
+  cpu_set_t mine;
+  CHECK(sched_getaffinity(0, sizeof mine, &mine) == 0);
+  const int before = num_threads();
+  set_num_threads(4);
+  for (int call = 0; call < 20; ++call) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(call % 2));
+    std::atomic<int> narrowed{0};
+    parallel_for(64, [&](std::int64_t) {
+      cpu_set_t its;
+      if (sched_getaffinity(0, sizeof its, &its) != 0 || !CPU_EQUAL(&its, &mine)) ++narrowed;
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    });
+    CHECK(narrowed == 0);
+  }
+  set_num_threads(before);
+}
+#endif
 
 TEST(set_num_threads_refuses) {
   for (int bad : {0, -1, 1 << 20}) {
