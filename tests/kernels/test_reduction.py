@@ -176,6 +176,26 @@ def test_variance_of_nearly_equal_large_numbers(backend, dtype, rng):
     check(x, None)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((70_000,), None),
+        ((70_001,), None),  # a prime
+        ((640, 130), 0),
+        ((641, 130), 0),
+        ((3, 9, 40, 41), (0, 2, 3)),
+        ((2, 70, 500), 1),
+        ((50, 1000), 1),
+    ],
+)
+def test_variance_of_a_trend(backend, dtype, rng, shape, axis):
+    """Parts of an axis, which are folded by themselves, have means of their own."""
+    x = rng.standard_normal(shape)
+    for i, n in enumerate(shape):
+        x += np.linspace(-9, 9, n).reshape([-1 if k == i else 1 for k in range(len(shape))])
+    check(x.astype(dtype), axis)
+
+
 @pytest.mark.parametrize("n", [1, 5, 8, 33, 700, 5000])
 def test_max_and_min_propagate_nan(backend, dtype, n):
     for position in range(0, n, max(1, n // 9)):
