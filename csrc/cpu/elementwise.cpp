@@ -7,17 +7,10 @@
 namespace kernelgrad::cpu {
 namespace {
 
-// Functions that take the memory's time, not the arithmetic's: only their results are streamed.
-constexpr bool is_light(UnaryOp op) { return op == UnaryOp::relu || op == UnaryOp::leaky_relu; }
-constexpr bool is_light_gradient(UnaryOp op) {
-  return is_light(op) || op == UnaryOp::exp || op == UnaryOp::log || op == UnaryOp::tanh ||
-         op == UnaryOp::sigmoid;
-}
-
 template <class T>
 void run_unary(UnaryOp op, const TensorView& x, T parameter, const TensorView& out) {
   const auto kernel = kernel_table().elementwise.of<T>().unary[static_cast<int>(op)];
-  const bool streamed = is_light(op) && is_streamed<T>(2, x.size(), kPiece);
+  const bool streamed = is_streamed<T>(2, x.size(), kPiece);
   for_each_piece(x.size(), [&](std::int64_t begin, std::int64_t count) {
     kernel(count, x.data<T>() + begin, parameter, streamed, out.data<T>() + begin);
   });
@@ -27,7 +20,7 @@ template <class T>
 void run_unary_grad(UnaryOp op, const TensorView& grad_out, const TensorView& saved, T parameter,
                     const TensorView& out) {
   const auto kernel = kernel_table().elementwise.of<T>().unary_grad[static_cast<int>(op)];
-  const bool streamed = is_light_gradient(op) && is_streamed<T>(3, saved.size(), kPiece);
+  const bool streamed = is_streamed<T>(3, saved.size(), kPiece);
   for_each_piece(saved.size(), [&](std::int64_t begin, std::int64_t count) {
     kernel(count, grad_out.data<T>() + begin, saved.data<T>() + begin, parameter, streamed,
            out.data<T>() + begin);
