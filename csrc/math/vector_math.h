@@ -190,11 +190,15 @@ KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, T lift_exponent) 
   return {to_bits<T>(shifted), fma(n, broadcast(-C::ln2_lo), fma(n, broadcast(-C::ln2_hi), x))};
 }
 
-// exp(r) - 1 for a reduced argument.
+// exp(r) and exp(r) - 1 for a reduced argument. No square of it: that may be subnormal, and twice the time.
+template <class T>
+KERNELGRAD_INLINE Vec<T> exp_reduced(Vec<T> r) {
+  const Vec<T> one = broadcast(T(1));
+  return fma(r, fma(r, polynomial<T>(r, MathConstants<T>::exp_terms()), one), one);
+}
 template <class T>
 KERNELGRAD_INLINE Vec<T> expm1_reduced(Vec<T> r) {
-  const Vec<T> square = r * r;
-  return fma(square, polynomial<T>(r, square, MathConstants<T>::exp_terms()), r);
+  return fma(r * polynomial<T>(r, MathConstants<T>::exp_terms()), r, r);
 }
 
 // 2^n for the integer that the low bits of `power` hold; the result must be a normal number.
@@ -211,15 +215,13 @@ KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
   const ExpArgument<T> a = reduce_exp_argument<T>(x, T(0));
   // 2^n by two factors, so that results may be subnormal or infinite.
   const Bits<T> half = a.power >> 1;
-  const Vec<T> scale = power_of_two<T>(half);
-  return fma(scale, expm1_reduced<T>(a.r), scale) * power_of_two<T>(a.power - half);
+  return exp_reduced<T>(a.r) * power_of_two<T>(half) * power_of_two<T>(a.power - half);
 }
 
 // exp(x) times `lift`, for exp_low <= x <= 0 or NaN.
 template <class T>
 KERNELGRAD_INLINE Vec<T> exp_lifted(ExpArgument<T> a) {
-  const Vec<T> scale = power_of_two<T>(a.power);
-  return fma(scale, expm1_reduced<T>(a.r), scale);
+  return exp_reduced<T>(a.r) * power_of_two<T>(a.power);
 }
 
 // exp for x <= 0 or NaN.
