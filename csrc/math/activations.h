@@ -128,7 +128,7 @@ struct GeluTanh {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
     const SigmoidParts<T> parts = sigmoid_parts<T>(twice_u<T>(x));
-    return x * (parts.numerator / parts.denominator);
+    return x * (parts.one / parts.denominator);
   }
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
@@ -136,7 +136,7 @@ struct GeluTanh {
     const Vec<T> xl = limited<T>(x, T(32));
     const SigmoidParts<T> parts = sigmoid_parts<T>(twice_u<T>(xl));
     const Vec<T> inverse = T(1) / parts.denominator;
-    const Vec<T> s = parts.numerator * inverse, complement = parts.complement * inverse;
+    const Vec<T> s = parts.one * inverse, complement = parts.complement * inverse;
     const Vec<T> slope = fma(xl * xl, broadcast(thrice_cubic), broadcast(linear));
     return grad_out * (s * fma(xl * slope, complement, broadcast(T(1))));
   }
@@ -146,15 +146,14 @@ struct Silu {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
     const SigmoidParts<T> parts = sigmoid_parts<T>(x);
-    return x * parts.numerator / parts.denominator;
+    return x * (parts.one / parts.denominator);
   }
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
-    const Vec<T> xl = limited<T>(x, T(800));
-    const SigmoidParts<T> parts = sigmoid_parts<T>(xl);
+    const SigmoidParts<T> parts = sigmoid_parts<T>(x);
     const Vec<T> inverse = T(1) / parts.denominator;
-    const Vec<T> s = parts.numerator * inverse, complement = parts.complement * inverse;
-    return grad_out * (s * fma(xl, complement, broadcast(T(1))));
+    const Vec<T> s = parts.one * inverse, complement = parts.complement * inverse;
+    return grad_out * (s * fma(parts.x, complement, broadcast(T(1))));
   }
 };
 

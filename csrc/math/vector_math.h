@@ -50,7 +50,8 @@ struct MathConstants<float> {
   static constexpr float exp_low = -104.0f, exp_high = 89.0f;
   static constexpr float exp_flush = -87.33654f;  // log(smallest_normal), rounded towards zero
   static constexpr float tanh_one = 10.0f;        // tanh rounds to 1 from here on
-  static constexpr float cdf_zero = 15.0f;        // x exp(-x*x/2) rounds to 0 from here on
+  static constexpr float sigmoid_one = 40.0f;  // so does sigmoid, and x exp(-x) is nothing beside 1
+  static constexpr float cdf_zero = 15.0f;     // x exp(-x*x/2) rounds to 0 from here on
   // (exp(r) - 1 - r) / r^2 on |r| <= ln2 / 2
   static KERNELGRAD_INLINE constexpr Terms<float, 5> exp_terms() {
     return {{0.5f, 0.16666576946435997504f, 0.041666554563159919537f, 0.008363186255580478635f,
@@ -101,6 +102,7 @@ struct MathConstants<double> {
   static constexpr double exp_low = -746.0, exp_high = 710.0;
   static constexpr double exp_flush = -708.3964185322641;
   static constexpr double tanh_one = 20.0;
+  static constexpr double sigmoid_one = 80.0;
   static constexpr double cdf_zero = 39.0;
   static KERNELGRAD_INLINE constexpr Terms<double, 10> exp_terms() {
     return {{0.50000000000000010233, 0.16666666666666667454, 0.041666666666624086845,
@@ -156,6 +158,16 @@ KERNELGRAD_INLINE Vec<T> with_sign_of(Vec<T> magnitude, Vec<T> sign) {
   return from_bits<T>(to_bits<T>(magnitude) | (to_bits<T>(sign) & to_bits<T>(sign_bit<T>())));
 }
 
+// Those of p(step x) factor.
+template <class T, int N>
+KERNELGRAD_INLINE constexpr Terms<T, N> scaled(Terms<T, N> terms, T factor, T step = T(1)) {
+  for (T& term : terms.at) {
+    term *= factor;
+    factor *= step;
+  }
+  return terms;
+}
+
 // terms.at[0] + terms.at[1] x + ... by Horner's rule.
 template <class T, int N>
 KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, Terms<T, N> terms) {
@@ -176,25 +188,28 @@ KERNELGRAD_INLINE Vec<T> polynomial(Vec<T> x, Vec<T> square, Terms<T, N> terms) 
   return N % 2 == 0 ? fma(high, x, next) : fma(next, x, high);
 }
 
-// x = n ln2 + r with |r| <= ln2 / 2; the low bits of `power` hold n + lift_exponent.
+// For exp(step x), step a power of two or minus that: step x = n ln2 + step r with |step r| <= ln2 / 2; the
+// low bits of `power` hold n + lift_exponent.
 template <class T>
 struct ExpArgument {
   Bits<T> power;
   Vec<T> r;
 };
 template <class T>
-KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, T lift_exponent) {
+KERNELGRAD_INLINE ExpArgument<T> reduce_exp_argument(Vec<T> x, T lift_exponent, T step = T(1)) {
   using C = MathConstants<T>;
   const T magic = C::round_magic + lift_exponent;
-  const Vec<T> shifted = fma(x, broadcast(C::log2_e), broadcast(magic)), n = shifted - magic;
-  return {to_bits<T>(shifted), fma(n, broadcast(-C::ln2_lo), fma(n, broadcast(-C::ln2_hi), x))};
+  const Vec<T> shifted = fma(x, broadcast(step * C::log2_e), broadcast(magic)), n = shifted - magic;
+  const Vec<T> high = fma(n, broadcast(-C::ln2_hi / step), x);
+  return {to_bits<T>(shifted), fma(n, broadcast(-C::ln2_lo / step), high)};
 }
 
-// exp(r) and exp(r) - 1 for a reduced argument. No square of it: that may be subnormal, and twice the time.
+// exp(step r) and exp(r) - 1 for a reduced argument. No square of it: that may be subnormal, and twice the
+// time.
 template <class T>
-KERNELGRAD_INLINE Vec<T> exp_reduced(Vec<T> r) {
-  const Vec<T> one = broadcast(T(1));
-  return fma(r, fma(r, polynomial<T>(r, MathConstants<T>::exp_terms()), one), one);
+KERNELGRAD_INLINE Vec<T> exp_reduced(Vec<T> r, T step = T(1)) {
+  const auto terms = scaled(MathConstants<T>::exp_terms(), step * step, step);
+  return fma(r, fma(r, polynomial<T>(r, terms), broadcast(step)), broadcast(T(1)));
 }
 template <class T>
 KERNELGRAD_INLINE Vec<T> expm1_reduced(Vec<T> r) {
@@ -310,24 +325,27 @@ KERNELGRAD_INLINE Vec<T> tanh(Vec<T> x) {
   return with_sign_of<T>(t / (t + T(2)), x);
 }
 
-// sigmoid(x) = numerator / denominator and 1 - sigmoid(x) = complement / denominator, each without
-// cancellation and without overflow.
+// sigmoid(x) = one / denominator and 1 - sigmoid(x) = complement / denominator, each without
+// cancellation and without overflow: 1, exp(-x) and 1 + exp(-x), divided by `lift`. x is the argument up to
+// where sigmoid is 0 or 1.
 template <class T>
 struct SigmoidParts {
-  Vec<T> numerator, complement, denominator;
+  Vec<T> x, complement, denominator;
+  static constexpr T one = 1 / MathConstants<T>::lift;
 };
 template <class T>
 KERNELGRAD_INLINE SigmoidParts<T> sigmoid_parts(Vec<T> x) {
-  const Vec<T> one = broadcast(T(1));
-  const Vec<T> e = exp_negative<T>(minus_absolute<T>(x));
-  const Mask<T> negative = x < T(0);
-  return {select<T>(negative, e, one), select<T>(negative, one, e), one + e};
+  using C = MathConstants<T>;
+  const Vec<T> within = greater<T>(broadcast(C::exp_low), lesser<T>(broadcast(C::sigmoid_one), x));
+  const ExpArgument<T> a = reduce_exp_argument<T>(within, -C::lift_exponent, T(-1));
+  const Vec<T> power = exp_reduced<T>(a.r, T(-1)), scale = power_of_two<T>(a.power);
+  return {within, power * scale, fma(power, scale, broadcast(SigmoidParts<T>::one))};
 }
 
 template <class T>
 KERNELGRAD_INLINE Vec<T> sigmoid(Vec<T> x) {
   const SigmoidParts<T> parts = sigmoid_parts<T>(x);
-  return parts.numerator / parts.denominator;
+  return parts.one / parts.denominator;
 }
 
 // a^2 - square, where square is a^2 rounded.
