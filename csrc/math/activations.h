@@ -105,15 +105,16 @@ struct Gelu {
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
     const NormalParts<T> parts = normal_parts<T>(x);
     const Vec<T> positive = x - lesser<T>(Vec<T>{}, x);
-    return fma(parts.a * parts.tail, broadcast(-1 / MathConstants<T>::lift), positive);
+    return fma(parts.a * parts.exponential, parts.minus_mills, positive);
   }
   // cdf(x) + x density(x)
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
     constexpr T inverse_sqrt_two_pi = T(0.39894228040143267794);
     const NormalParts<T> parts = normal_parts<T>(x);
-    const Vec<T> slope = fma(parts.a * inverse_sqrt_two_pi, parts.exponential, -parts.tail) *
-                         (1 / MathConstants<T>::lift);
+    const Vec<T> slope =
+        fma(parts.a, broadcast(inverse_sqrt_two_pi / MathConstants<T>::lift), parts.minus_mills) *
+        parts.exponential;
     return grad_out * select<T>(x > T(0), T(1) + slope, -slope);
   }
 };

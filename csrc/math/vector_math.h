@@ -7,10 +7,12 @@
 // Rounding   largest error in units in the last place, with FMA / without (SSE2), as the tests
 //            assert: exp 1.25 / 1.25, log 1 / 1, tanh 3 / 3, sigmoid 3 / 3, normal_cdf 4 / 4 (a subnormal
 //            result: + 1). Every level that has FMA, CUDA included, gives the same bits.
-// Tried      Zen 3, AVX2: erf's parts for cdf with a^2 split by hand and results scaled twice (gelu 1.4
-//            times as long); log1p by log (softplus twice as long).
-// Source     polynomials fitted here (Chebyshev interpolation at 40 digits); the logarithm's use of
-//            s = f / (2 + f) is that of P. T. P. Tang, ACM TOMS 16 (1990).
+// Tried      Zen 3, AVX2, times as long: erf's parts for cdf with a^2 split by hand and results scaled twice
+//            (gelu 1.4); gelu's exponential as two shorter chains (1.05), cdf without the factor 1 - t (1.0, and
+//            1.2 to 4 times the error); log1p by log (softplus 2); log and log1p without a division, by a
+//            polynomial of five more terms (log 1.05, softplus 1.02).
+// Source     polynomials fitted here (Chebyshev interpolation or Remez' exchange at 40 digits); the logarithm's
+//            use of s = f / (2 + f) is that of P. T. P. Tang, ACM TOMS 16 (1990).
 #pragma once
 
 #ifndef KERNELGRAD_LANES
@@ -72,14 +74,14 @@ struct MathConstants<float> {
     return {{0.66666640336699239788f, 0.40007560644911205766f, 0.28236619805310481437f,
              0.26851498022837151807f}};
   }
-  // (x + c) exp(x^2/2) (1 - cdf(x)) as a polynomial in (x - c) / (x + c) on 0 <= x <= 14.5: up to where
-  // x cdf(-x) rounds to 0
-  static constexpr float cdf_centre = 4.25f;
+  // exp(x^2/2) (1 - cdf(x)) / (1 - t) as a polynomial in t = (x - c) / (x + c) on 0 <= x <= 14.5: up to
+  // where x cdf(-x) rounds to 0
+  static constexpr float cdf_centre = 4.0f;
   static KERNELGRAD_INLINE constexpr Terms<float, 10> cdf_terms() {
-    return {{0.75955420727759014947f, -0.62512978371423288935f, 0.41822760620334712668f,
-             -0.22051551254516032297f, 0.085271252747340292073f, -0.019365610356722710454f,
-             -0.00074666732012816461468f, 0.0021837027170394191911f, -0.00037160503278051683754f,
-             -0.00023800538453009772745f}};
+    return {{0.09441064192273460696f, -0.075987073532140438255f, 0.04839211265237379289f,
+             -0.023315430203009650182f, 0.007550478685584808995f, -0.00094065883446195292315f,
+             -0.00043906840886499840786f, 0.00019624056012995467072f, 0.000022418149438702941554f,
+             -0.000016497142310120833306f}};
   }
 };
 
@@ -129,14 +131,14 @@ struct MathConstants<double> {
   }
   static constexpr double cdf_centre = 6.0;
   static KERNELGRAD_INLINE constexpr Terms<double, 23> cdf_terms() {
-    return {{0.77735177189336219336,      -0.70100902959086552432,    0.56896889181478290493,
-             -0.41390358577559287,        0.26797424584169709389,     -0.15268023206441028123,
-             0.075171915668125473892,     -0.030985315509016791814,   0.01002982064835193582,
-             -0.0021316051957232981314,   0.000032869980622442494438, 0.0001813603248825166876,
-             -0.000064751914293224855001, 1.0759772542319458735e-6,   6.7964094169584352501e-6,
-             -1.8006860739293919864e-6,   -4.303060097260245505e-7,   3.1187244991295675252e-7,
-             9.4557269033711705613e-9,    -4.4345529707855750132e-8,  -1.3445617291223300543e-10,
-             5.2376366060102337949e-9,    8.8768408020238297665e-10}};
+    return {{0.0647793143244468492,       -0.058417419132572129085,    0.047414074317898658950,
+             -0.034491965481299189736,    0.022331187153470103785,     -0.01272335267204154373,
+             0.006264326305776988287,     -0.002582109625625625997,    0.0008358183862800032174,
+             -0.00017763376757459076370,  0.0000027391717497394746826, 0.00001511336834460010522,
+             -0.000005396017761874812239, 8.9633008837953591205e-8,    5.664230848174678704e-7,
+             -1.4997660261944507656e-7,   -3.5928189023851215115e-8,   2.5864369258515969702e-8,
+             8.2283322659798848725e-10,   -3.5874741960184767150e-9,   7.58569140959763415e-13,
+             3.9672283892514181802e-10,   5.8907582383929927195e-11}};
   }
 };
 
@@ -360,22 +362,25 @@ KERNELGRAD_INLINE Vec<T> rounding_of_square(Vec<T> a, Vec<T> square) {
 }
 
 // What the normal distribution's cdf and density are made of, a = |x| up to where both are 0:
-// cdf(-a) and exp(-a^2 / 2), each times `lift`, so that a product with them rounds once.
+// cdf(-a) = -minus_mills exponential and exp(-a^2 / 2) = exponential / lift, so that a product of both and a
+// factor rounds once where it is subnormal.
 template <class T>
 struct NormalParts {
-  Vec<T> a, tail, exponential;
+  Vec<T> a, minus_mills, exponential;
 };
 template <class T>
 KERNELGRAD_INLINE NormalParts<T> normal_parts(Vec<T> x) {
   using C = MathConstants<T>;
   const Vec<T> a = lesser<T>(broadcast(C::cdf_zero), absolute<T>(x)), square = a * a;
-  ExpArgument<T> argument = reduce_exp_argument<T>(T(-0.5) * square, C::lift_exponent);
+  constexpr T step = T(-0.5);
+  const ExpArgument<T> argument = reduce_exp_argument<T>(square, C::lift_exponent, step);
   // exp would magnify the rounding of the square.
-  argument.r = fma(rounding_of_square<T>(a, square), broadcast(T(-0.5)), argument.r);
-  const Vec<T> exponential = exp_lifted<T>(argument);
-  const Vec<T> q = T(1) / (a + C::cdf_centre);
-  const Vec<T> t = (a - C::cdf_centre) * q;
-  return {a, exponential * (polynomial<T>(t, t * t, C::cdf_terms()) * q), exponential};
+  const Vec<T> power = exp_reduced<T>(argument.r + rounding_of_square<T>(a, square), step);
+  // Whoever uses it takes care of NaN, which adding to an exponent may lose.
+  const Vec<T> exponential = from_bits<T>(to_bits<T>(power) + (argument.power << C::mantissa_bits));
+  const Vec<T> t = (a - C::cdf_centre) / (a + C::cdf_centre);
+  const Vec<T> series = polynomial<T>(t, t * t, scaled(C::cdf_terms(), -1 / C::lift));
+  return {a, series * (T(1) - t), exponential};
 }
 
 }  // namespace kernelgrad::KERNELGRAD_LANES
