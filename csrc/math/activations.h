@@ -161,7 +161,8 @@ struct Silu {
 struct Softplus {
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
-    return greater<T>(Vec<T>{}, x) + log1p_unit<T>(exp_negative<T>(minus_absolute<T>(x)));
+    const Vec<T> low = greater<T>(broadcast(MathConstants<T>::exp_low), minus_absolute<T>(x));
+    return greater<T>(Vec<T>{}, x) + log1p_unit<T>(exp_within<T>(low));
   }
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
@@ -177,18 +178,24 @@ struct Mish {
 
   template <class T>
   static KERNELGRAD_INLINE Vec<T> value(Vec<T> x, Vec<T>) {
-    const Vec<T> e = exp<T>(lesser<T>(broadcast(kOne<T>), x));
+    const Vec<T> e = exp_within<T>(within<T>(x));
     const Vec<T> w = e * (e + T(2));
     return x * (w / (w + T(2)));
   }
+  // w / (w + 2) + 4 x e (e + 1) / (w + 2)^2
   template <class T>
   static KERNELGRAD_INLINE Vec<T> gradient(Vec<T> grad_out, Vec<T> x, Vec<T>) {
-    const Vec<T> xl = greater<T>(broadcast(T(-800)), lesser<T>(broadcast(kOne<T>), x));
-    const Vec<T> e = exp<T>(xl);
+    const Vec<T> xl = within<T>(x), twice = xl + xl;
+    const Vec<T> e = exp_within<T>(xl);
     const Vec<T> w = e * (e + T(2));
     const Vec<T> inverse = T(1) / (w + T(2));
-    const Vec<T> slope = T(4) * e * (e + T(1)) * inverse * inverse;  // of tanh(softplus(x))
-    return grad_out * fma(xl, slope, w * inverse);
+    return grad_out * (inverse * fma((twice + twice) * fma(e, e, e), inverse, w));
+  }
+
+ private:
+  template <class T>
+  static KERNELGRAD_INLINE Vec<T> within(Vec<T> x) {
+    return greater<T>(broadcast(MathConstants<T>::exp_low), lesser<T>(broadcast(kOne<T>), x));
   }
 };
 

@@ -235,18 +235,12 @@ KERNELGRAD_INLINE Vec<T> exp(Vec<T> x) {
   return exp_reduced<T>(a.r) * power_of_two<T>(half) * power_of_two<T>(a.power - half);
 }
 
-// exp(x) times `lift`, for exp_low <= x <= 0 or NaN.
+// exp for exp_low <= x <= sigmoid_one or NaN.
 template <class T>
-KERNELGRAD_INLINE Vec<T> exp_lifted(ExpArgument<T> a) {
-  return exp_reduced<T>(a.r) * power_of_two<T>(a.power);
-}
-
-// exp for x <= 0 or NaN.
-template <class T>
-KERNELGRAD_INLINE Vec<T> exp_negative(Vec<T> x) {
+KERNELGRAD_INLINE Vec<T> exp_within(Vec<T> x) {
   using C = MathConstants<T>;
-  x = greater<T>(broadcast(C::exp_low), x);
-  return exp_lifted<T>(reduce_exp_argument<T>(x, C::lift_exponent)) * (1 / C::lift);
+  const ExpArgument<T> a = reduce_exp_argument<T>(x, C::lift_exponent);
+  return exp_reduced<T>(a.r) * power_of_two<T>(a.power) * (1 / C::lift);
 }
 
 // exp for x <= 0 or NaN where results below exp(flush) are to be 0; flush >= exp_flush, whose
