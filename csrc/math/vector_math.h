@@ -276,22 +276,22 @@ KERNELGRAD_INLINE Vec<T> expm1(Vec<T> x) {
   return expm1_bounded<T>(greater<T>(-bound, lesser<T>(bound, x)));
 }
 
-// log(x 2^k_offset) for a normal, positive x.
+// log of a normal, positive x whose exponent is counted from `origin`.
 template <class T>
-KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> k_offset) {
+KERNELGRAD_INLINE Vec<T> log_normal(Vec<T> x, Vec<T> origin) {
   using C = MathConstants<T>;
   // x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1.
   const Bits<T> biased = to_bits<T>(x) + (C::one - C::sqrt_half);
   const Bits<T> k_bits = (biased >> C::mantissa_bits) | to_bits<T>(broadcast(C::integer_magic));
-  const Vec<T> k = from_bits<T>(k_bits) - (C::integer_magic + T(C::exponent_bias)) + k_offset;
+  const Vec<T> k = from_bits<T>(k_bits) - origin;
   const Bits<T> mantissa = biased & (to_bits<T>(broadcast(C::smallest_normal)) - 1);
   const Vec<T> f = from_bits<T>(mantissa + C::sqrt_half) - T(1);
   const Vec<T> half_square = T(0.5) * f * f;
   const Vec<T> s = f / (T(2) + f);
   const Vec<T> z = s * s;
-  const Vec<T> series = half_square + z * polynomial<T>(z, C::log_terms());
-  const Vec<T> low = fma(s, series, k * C::ln2_lo);
-  return fma(k, broadcast(C::ln2_hi), f - (half_square - low));
+  const Vec<T> series = fma(z, polynomial<T>(z, C::log_terms()), half_square);
+  const Vec<T> low = fma(s, series, fma(k, broadcast(C::ln2_lo), -half_square));
+  return fma(k, broadcast(C::ln2_hi), f + low);
 }
 
 template <class T>
@@ -300,8 +300,10 @@ KERNELGRAD_INLINE Vec<T> log(Vec<T> x) {
   constexpr T lift = T(std::int64_t{1} << (C::mantissa_bits + 1));  // makes a subnormal normal
   const Mask<T> subnormal = x < C::smallest_normal;
   const Vec<T> normal = select<T>(subnormal, x * lift, x);
-  const Vec<T> k_offset = select<T>(subnormal, broadcast(T(-C::mantissa_bits - 1)), Vec<T>{});
-  Vec<T> y = log_normal<T>(normal, k_offset);
+  constexpr T origin = C::integer_magic + T(C::exponent_bias);
+  const Vec<T> lifted =
+      select<T>(subnormal, broadcast(origin + T(C::mantissa_bits + 1)), broadcast(origin));
+  Vec<T> y = log_normal<T>(normal, lifted);
   y = select<T>(x < C::infinity, y, x);  // infinity and NaN
   y = select<T>(x < T(0), broadcast(C::nan), y);
   return select<T>(x == T(0), broadcast(-C::infinity), y);
