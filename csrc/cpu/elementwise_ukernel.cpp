@@ -16,7 +16,7 @@ namespace {
 template <class Function, class T>
 void unary(std::int64_t n, const T* x, T parameter, bool streamed, T* out) {
   const Vec<T> p = broadcast(parameter);
-  map_vectors<T>(n, out, streamed, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
+  map_vectors<T, 1>(n, out, streamed, [&](std::int64_t i, auto&& read) KERNELGRAD_LAMBDA_INLINE {
     return Function::template value<T>(read(x + i), p);
   });
   if (streamed) streams_done();
