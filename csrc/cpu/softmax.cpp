@@ -23,7 +23,8 @@ const SoftmaxFunctions<T>& functions() {
   }
 }
 
-// rows(count, n, offset) for runs of rows, or columns(count, n, inner, offset) for runs of columns.
+// rows(count, n, offset) for runs of rows, or columns(count, n, inner, offset) for runs of columns; a task
+// takes what neighbours of its blocks of columns lie between the same rows as one run.
 template <class Rows, class Columns>
 void along_axis(const TensorView& x, int axis, Rows&& rows, Columns&& columns) {
   const std::int64_t n = x.sizes[axis], total = x.size();
@@ -40,9 +41,11 @@ void along_axis(const TensorView& x, int axis, Rows&& rows, Columns&& columns) {
       rows(range.end - range.begin, n, range.begin * n);
       return;
     }
-    for (std::int64_t unit = range.begin; unit < range.end; ++unit) {
-      const std::int64_t j = unit % blocks * kColumnBlock;
-      columns(std::min(kColumnBlock, inner - j), n, inner, unit / blocks * n * inner + j);
+    for (std::int64_t unit = range.begin; unit < range.end;) {
+      const std::int64_t block = unit % blocks, count = std::min(blocks - block, range.end - unit);
+      const std::int64_t j = block * kColumnBlock;
+      columns(std::min(count * kColumnBlock, inner - j), n, inner, unit / blocks * n * inner + j);
+      unit += count;
     }
   });
 }
@@ -51,13 +54,15 @@ template <class T>
 void run(SoftmaxForm form, const TensorView& x, int axis, const TensorView& out) {
   const int index = static_cast<int>(form);
   const bool streamed = is_streamed<T>(2, x.size(), x.sizes[axis]);
+  const bool large = is_streamed<T>(2, x.size(), kStreamedRun);
   along_axis(
       x, axis,
       [&](std::int64_t rows, std::int64_t n, std::int64_t at) {
         functions<T>().rows[index](rows, n, x.data<T>() + at, streamed, out.data<T>() + at);
       },
       [&](std::int64_t columns, std::int64_t n, std::int64_t stride, std::int64_t at) {
-        functions<T>().columns[index](columns, n, stride, x.data<T>() + at, out.data<T>() + at);
+        functions<T>().columns[index](columns, n, stride, x.data<T>() + at, large,
+                                      out.data<T>() + at);
       });
 }
 

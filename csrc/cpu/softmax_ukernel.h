@@ -13,7 +13,8 @@ namespace kernelgrad::cpu {
 template <class T>
 struct SoftmaxFunctions {
   void (*rows[2])(std::int64_t rows, std::int64_t n, const T* x, bool streamed, T* out);
-  void (*columns[2])(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* x, T* out);
+  void (*columns[2])(std::int64_t columns, std::int64_t n, std::int64_t stride, const T* x,
+                     bool streamed, T* out);
   // y is the forward pass's output.
   void (*grad_rows[2])(std::int64_t rows, std::int64_t n, const T* grad_out, const T* y,
                        bool streamed, T* out);

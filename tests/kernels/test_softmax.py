@@ -27,6 +27,8 @@ SHAPES = [
     (4, 3, 2),
     (3, 7, 37),
     (2, 130, 67),
+    (2, 250, 133),
+    (1030, 35),
     (1, 5, 1, 3),
 ]
 
@@ -102,6 +104,14 @@ def test_softmax_past_the_caches(name, isa, rng):
     for i in (0, 1, 50, 96):
         np.testing.assert_array_equal(whole[i], forward(x[i], 0))
         np.testing.assert_array_equal(grads[i], backward(x[i], x[i], 0))
+
+
+@pytest.mark.parametrize("inner", [2000, 2001])
+def test_softmax_of_columns_past_the_caches(inner, isa, rng):
+    x = rng.standard_normal((33, 50, inner), np.float32)
+    whole = kernels.softmax(x, 1)
+    for i in (0, 1, 32):
+        np.testing.assert_array_equal(whole[i], kernels.softmax(x[i], 0))
 
 
 @given(x=arrays(shapes(min_dims=1, smallest=1), dtypes(), scale=30), data=st.data())
