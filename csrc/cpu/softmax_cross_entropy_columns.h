@@ -179,7 +179,7 @@ void grad_columns(const CrossEntropyRun& run, const T* x, const TargetMass<T>* t
     };
     if (kept != nullptr) {
       finish([&](const auto& tile, std::int64_t j, int v, Vec<T> e) KERNELGRAD_LAMBDA_INLINE {
-        return scaled<T>(e, tile.read(by.factor + j, v), tile.read(by.least + j, v));
+        return scaled_exponential<T>(e, tile.read(by.factor + j, v), tile.read(by.least + j, v));
       });
     } else {
       finish([&](const auto& tile, std::int64_t j, int v, Vec<T> logit) KERNELGRAD_LAMBDA_INLINE {

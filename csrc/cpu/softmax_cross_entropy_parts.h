@@ -48,7 +48,7 @@ KERNELGRAD_INLINE Vec<T> least_for(Vec<T> factor) {
   return MathConstants<T>::smallest_normal / absolute<T>(factor);
 }
 template <class T>
-KERNELGRAD_INLINE Vec<T> scaled(Vec<T> e, Vec<T> factor, Vec<T> least) {
+KERNELGRAD_INLINE Vec<T> scaled_exponential(Vec<T> e, Vec<T> factor, Vec<T> least) {
   return factor * zero_where<T>(e < least, e);
 }
 

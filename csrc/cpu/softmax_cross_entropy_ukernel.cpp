@@ -133,8 +133,9 @@ void grad_rows(const CrossEntropyRun& run, const T* x, const TargetMass<T>* targ
         const std::int64_t n = run.classes - c < kExpBlock<T> ? run.classes - c : kExpBlock<T>;
         const Vec<T> factor = broadcast(ignored ? T(0) : scale_mass[i] * *factors);
         const Vec<T> least = least_for<T>(factor);
-        grad_row<T>(c, n, out, target, q, minus_scale, out,
-                    [&](Vec<T> e) KERNELGRAD_LAMBDA_INLINE { return scaled<T>(e, factor, least); });
+        grad_row<T>(c, n, out, target, q, minus_scale, out, [&](Vec<T> e) KERNELGRAD_LAMBDA_INLINE {
+          return scaled_exponential<T>(e, factor, least);
+        });
       }
     } else {
       const Vec<T> high = broadcast(l.high), low = broadcast(l.low);
