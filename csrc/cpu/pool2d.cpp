@@ -4,6 +4,7 @@
 
 #include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
+#include "cpu/streaming.h"
 #include "ops.h"
 
 namespace kernelgrad::cpu {
@@ -13,15 +14,20 @@ constexpr std::int64_t kTaskValues = 1 << 15;  // of the input and of the result
 
 std::int64_t plane_of(const TensorView& x) { return x.sizes[2] * x.sizes[3]; }
 
-// function(plane) for each plane of x and of out, side by side.
+// function(planes) for ranges of the planes of x and of out, side by side.
 template <class Function>
-void for_each_plane(const TensorView& x, const TensorView& out, Function&& function) {
+void for_planes(const TensorView& x, const TensorView& out, Function&& function) {
   const std::int64_t planes = x.sizes[0] * x.sizes[1];
   const std::int64_t tasks = std::min(planes, (x.size() + out.size()) / kTaskValues + 1);
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range range = split_range(planes, tasks, task);
-    for (std::int64_t plane = range.begin; plane < range.end; ++plane) function(plane);
-  });
+  parallel_for(tasks, [&](std::int64_t task) { function(split_range(planes, tasks, task)); });
+}
+
+// Of a call that moves so many values.
+template <class T>
+Traffic traffic_of(std::int64_t values) {
+  constexpr std::int64_t kFar = std::int64_t{1} << 20;  // bytes: more than caches of one core hold
+  if (is_streamed<T>(1, values, kTaskValues)) return Traffic::streamed;
+  return values * static_cast<std::int64_t>(sizeof(T)) > kFar ? Traffic::far : Traffic::near;
 }
 
 template <class Function>
@@ -37,10 +43,12 @@ void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& o
   const PoolAxis h = pool_axis(window.height, x.sizes[2], out.sizes[2]);
   const PoolAxis w = pool_axis(window.width, x.sizes[3], out.sizes[3]);
   with_kernels(x.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
-    for_each_plane(x, out, [&](std::int64_t plane) {
-      kernels.max_plane(h, w, x.data<T>() + plane * plane_of(x),
-                        out.data<T>() + plane * plane_of(out),
-                        indices.data<std::int64_t>() + plane * plane_of(out));
+    for_planes(x, out, [&](Range planes) {
+      for (std::int64_t plane = planes.begin; plane < planes.end; ++plane) {
+        kernels.max_plane(h, w, x.data<T>() + plane * plane_of(x),
+                          out.data<T>() + plane * plane_of(out),
+                          indices.data<std::int64_t>() + plane * plane_of(out));
+      }
     });
   });
 }
@@ -70,13 +78,15 @@ std::int64_t first_bad_index(const TensorView& indices, std::int64_t size) {
 void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
                      const TensorView& grad_x) {
   with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>&) {
-    for_each_plane(grad_x, grad_out, [&](std::int64_t plane) {
+    for_planes(grad_x, grad_out, [&](Range planes) {
       const std::int64_t count = plane_of(grad_out);
-      const T* grad = grad_out.data<T>() + plane * count;
-      const auto* index = indices.data<std::int64_t>() + plane * count;
-      T* out = grad_x.data<T>() + plane * plane_of(grad_x);
-      std::fill_n(out, plane_of(grad_x), T(0));
-      for (std::int64_t i = 0; i < count; ++i) out[index[i]] += grad[i];
+      for (std::int64_t plane = planes.begin; plane < planes.end; ++plane) {
+        const T* grad = grad_out.data<T>() + plane * count;
+        const auto* index = indices.data<std::int64_t>() + plane * count;
+        T* out = grad_x.data<T>() + plane * plane_of(grad_x);
+        std::fill_n(out, plane_of(grad_x), T(0));
+        for (std::int64_t i = 0; i < count; ++i) out[index[i]] += grad[i];
+      }
     });
   });
 }
@@ -86,9 +96,11 @@ void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_
   const PoolAxis h = pool_axis(window.height, x.sizes[2], out.sizes[2]);
   const PoolAxis w = pool_axis(window.width, x.sizes[3], out.sizes[3]);
   with_kernels(x.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
-    for_each_plane(x, out, [&](std::int64_t plane) {
-      kernels.average_plane(h, w, count_include_pad, x.data<T>() + plane * plane_of(x),
-                            out.data<T>() + plane * plane_of(out));
+    const Traffic traffic = traffic_of<T>(x.size() + out.size());
+    for_planes(x, out, [&](Range planes) {
+      kernels.average_planes(h, w, count_include_pad, planes.end - planes.begin,
+                             x.data<T>() + planes.begin * plane_of(x), traffic,
+                             out.data<T>() + planes.begin * plane_of(out));
     });
   });
 }
@@ -98,10 +110,11 @@ void avg_pool2d_grad(const TensorView& grad_out, const Window2d& window, bool co
   const PoolAxis h = pool_axis(window.height, grad_x.sizes[2], grad_out.sizes[2]);
   const PoolAxis w = pool_axis(window.width, grad_x.sizes[3], grad_out.sizes[3]);
   with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
-    for_each_plane(grad_x, grad_out, [&](std::int64_t plane) {
-      kernels.average_plane_grad(h, w, count_include_pad,
-                                 grad_out.data<T>() + plane * plane_of(grad_out),
-                                 grad_x.data<T>() + plane * plane_of(grad_x));
+    const Traffic traffic = traffic_of<T>(grad_x.size() + grad_out.size());
+    for_planes(grad_x, grad_out, [&](Range planes) {
+      kernels.average_planes_grad(h, w, count_include_pad, planes.end - planes.begin,
+                                  grad_out.data<T>() + planes.begin * plane_of(grad_out), traffic,
+                                  grad_x.data<T>() + planes.begin * plane_of(grad_x));
     });
   });
 }

@@ -1,7 +1,8 @@
-// Computes   the gradient of the mean of sliding windows over one plane.
+// Computes   the gradient of the mean of sliding windows over planes.
 // Layout     pool2d_ukernel.h.
 // Edges      any windows: those too wide for the vectors' path one by one. Nothing outside a plane is touched.
-// Resources  shares of some lines on the stack, in L1.
+// Resources  shares of some lines, and these spread, on the stack: in L1 but for large windows; results on their
+//            way (pool2d_outlet.h).
 // Rounding   one division, then sums.
 // Tried      Zen 3, AVX2: each window adding its share to its positions: 3.0 times as long for 28 x 28 k3 s1,
 //            1.8 for 24 x 24 k2 s2; a line's shares read as soon as they are written: 2.4 instead of 3.0 times
@@ -11,7 +12,7 @@
 
 #include <utility>  // index_sequence: a type, no code that the linker could merge across levels
 
-#include "cpu/map_vectors.h"
+#include "cpu/pool2d_outlet.h"
 #include "cpu/pool2d_windows.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
@@ -41,51 +42,46 @@ void add_shares(const PoolAxis& h, const PoolAxis& w, bool include_pad, std::int
   }
 }
 
-// The limits of what is summed by vectors: lines whose shares, with zeros on both sides, fit on the stack.
-constexpr std::int64_t kMaxTaps = 64, kMaxStride = 16, kMaxShares = 4096;
-
-// Zeros on each side of a line's shares, of which neighbours have one in common.
+// Zeros on each side of a line's shares.
 template <class T>
 KERNELGRAD_INLINE std::int64_t margin_of(const PoolAxis& w) {
   return w.taps / w.stride + 2 * kLanes<T>;
 }
 
-// shares[c] = line y's gradients over their divisors.
+// shares[c] = line y's gradients over their divisors; numbers[c] is a divisor's part of column c.
 template <class T>
-KERNELGRAD_INLINE void share_line(const PoolAxis& h, const PoolAxis& w, bool include_pad,
-                                  std::int64_t y, const T* grad_out, T* shares) {
-  const std::int64_t height = divisor_of(h, y, include_pad);
-  const Interval inside = results_inside(w);
-  const std::int64_t begin = smaller(inside.begin, w.outputs), end = larger(begin, inside.end);
-  const auto one = [&](std::int64_t c) {
-    shares[c] = grad_out[c] / static_cast<T>(height * divisor_of(w, c, include_pad));
-  };
-  for (std::int64_t c = 0; c < begin; ++c) one(c);
-  const Vec<T> divisor = broadcast(static_cast<T>(height * w.taps));
-  map_vectors<T>(end - begin, shares + begin, false,
-                 [&](std::int64_t c, auto&& read)
-                     KERNELGRAD_LAMBDA_INLINE { return read(grad_out + begin + c) / divisor; });
-  for (std::int64_t c = end; c < w.outputs; ++c) one(c);
+KERNELGRAD_INLINE void share_line(std::int64_t n, T height, const T* numbers, const T* grad_out,
+                                  T* shares) {
+  constexpr std::int64_t L = kLanes<T>;
+  std::int64_t c = 0;
+  for (; c + L <= n; c += L) {
+    store<T>(shares + c, load(grad_out + c) / (height * load(numbers + c)));
+  }
+  if (c < n) {
+    store<T>(shares + c, load_partial(grad_out + c, n - c) / (height * load(numbers + c)));
+  }
 }
 
-// line[i * stride + phase] = the sum of the shares that reach that position from `position` on, a multiple of
-// the stride: with S the stride, or 0 for any.
-template <class T, int S>
-KERNELGRAD_INLINE void sum_shares(const PoolAxis& w, std::int64_t position, const T* shares,
-                                  T* line) {
-  const std::int64_t stride = S > 0 ? S : w.stride;
+// line[i * stride + phase] = the sum of the shares that reach that position, for kLanes windows' strides from
+// `shares` on: with S the stride, or 0 for any, and K the taps, or 0 for any number. skipped = pad / stride,
+// tap = pad % stride.
+template <class T, int K, int S>
+KERNELGRAD_INLINE void sum_shares(const PoolAxis& w, std::int64_t skipped, std::int64_t tap,
+                                  const T* shares, T* line) {
+  const std::int64_t stride = S > 0 ? S : w.stride, taps = K > 0 ? K : w.taps;
   Vec<T> phases[S > 0 ? S : 1];
+  const T* last = shares + skipped;  // of the windows that reach the position, with its tap
   KERNELGRAD_UNROLL(2)
   for (std::int64_t phase = 0; phase < stride; ++phase) {
-    const std::int64_t first = (phase + w.pad) % stride;  // tap, of the window that starts last
-    const T* at = shares + (position + phase + w.pad - first) / stride;
-    Vec<T> sum{};
-    for (std::int64_t tap = first; tap < w.taps; tap += stride) sum += load(at--);
+    const T* at = last;
+    Vec<T> sum = tap < taps ? load(at) : Vec<T>{};
+    for (std::int64_t t = tap + stride; t < taps; t += stride) sum += load(--at);
     if constexpr (S > 0) {
       phases[phase] = sum;
     } else {
       for (int i = 0; i < kLanes<T>; ++i) line[i * stride + phase] = sum[i];
     }
+    if (++tap == stride) tap = 0, ++last;
   }
   if constexpr (S == 1) {
     store<T>(line, phases[0]);
@@ -94,68 +90,156 @@ KERNELGRAD_INLINE void sum_shares(const PoolAxis& w, std::int64_t position, cons
   }
 }
 
-// Each line of windows is spread along its line of positions once, and goes to all of its rows: the first to
-// reach a row writes it. Lines go by groups, so that shares have left the store buffer when they are read.
-template <class T, int S>
-void spread_lines(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* grad_out,
-                  T* grad_x) {
-  constexpr std::int64_t L = kLanes<T>;
-  const std::int64_t margin = margin_of<T>(w), pitch = margin + w.outputs;
-  const std::int64_t group = smaller(h.outputs, (kMaxShares - margin) / pitch);
-  T shares[kMaxShares], line[L * kMaxStride];
-  for (std::int64_t i = 0; i < group * pitch + margin; ++i) shares[i] = 0;
-  std::int64_t written = 0;  // rows
-  const auto clear_to = [&](std::int64_t row) {
-    for (T* p = grad_x + written * w.size; p < grad_x + row * w.size; ++p) *p = 0;
-    written = larger(written, row);
-  };
-  for (std::int64_t first = 0; first < h.outputs; first += group) {
-    const std::int64_t end_of_group = smaller(h.outputs, first + group);
-    for (std::int64_t y = first; y < end_of_group; ++y) {
-      share_line(h, w, include_pad, y, grad_out + y * w.outputs,
-                 shares + margin + (y - first) * pitch);
-    }
-    for (std::int64_t y = first; y < end_of_group; ++y) {
-      const Interval taps = taps_inside(h, y);
-      const std::int64_t top = y * h.stride - h.pad;
-      if (taps.begin >= taps.end) continue;
-      clear_to(top + taps.begin);
-      for (std::int64_t p = 0; p < w.size; p += L * w.stride) {
-        sum_shares<T, S>(w, p, shares + margin + (y - first) * pitch, line);
-        const std::int64_t end = smaller(w.size, p + L * w.stride);
-        for (std::int64_t q = p; q < end; q += L) {
-          const std::int64_t n = smaller(L, end - q);
-          const Vec<T> sum = load(line + (q - p));
-          for (std::int64_t row = top + taps.begin; row < top + taps.end; ++row) {
-            T* const to = grad_x + row * w.size + q;
-            const bool add = row < written;
-            if (n == L) {
-              store<T>(to, add ? load(to) + sum : sum);
-            } else {
-              store_partial<T>(to, add ? load_partial(to, n) + sum : sum, n);
-            }
-          }
-        }
-      }
-      written = larger(written, top + taps.end);
-    }
+// to[i] = the sum of `count` lines' numbers, for n of them and those up to a whole vector.
+template <class T, int N>
+KERNELGRAD_INLINE void add_lines(std::int64_t n, std::int64_t count, const T* lines,
+                                 std::int64_t pitch, T* to) {
+  for (std::int64_t i = 0; i < n; i += kLanes<T>) {
+    Vec<T> sum = load(lines + i);
+    for (std::int64_t k = 1; k < (N > 0 ? N : count); ++k) sum += load(lines + i + k * pitch);
+    store<T>(to + i, sum);
   }
-  clear_to(h.size);
 }
 
 template <class T>
-void average_plane_grad(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* grad_out,
-                        T* grad_x) {
-  if (w.taps <= kMaxTaps && w.stride <= kMaxStride &&
-      2 * margin_of<T>(w) + w.outputs <= kMaxShares) {
-    auto* lines = w.stride == 1   ? spread_lines<T, 1>
-                  : w.stride == 2 ? spread_lines<T, 2>
-                                  : spread_lines<T, 0>;
-    return lines(h, w, include_pad, grad_out, grad_x);
+KERNELGRAD_INLINE void zero(std::int64_t n, T* to) {
+  for (std::int64_t i = 0; i < n; i += kLanes<T>) store<T>(to + i, Vec<T>{});
+}
+
+// Several rows, each the sum of the same lines.
+template <class T>
+KERNELGRAD_INLINE void add_rows(std::int64_t n, std::int64_t rows, std::int64_t count,
+                                const T* lines, std::int64_t pitch, Outlet<T>& outlet) {
+  constexpr std::int64_t kMost = Outlet<T>::kMost;
+  const auto add = [&](std::int64_t from, std::int64_t length, T* to) {
+    switch (count) {
+      case 0:
+        zero(length, to);
+        break;
+      case 1:
+        add_lines<T, 1>(length, count, lines + from, pitch, to);
+        break;
+      case 2:
+        add_lines<T, 2>(length, count, lines + from, pitch, to);
+        break;
+      case 3:
+        add_lines<T, 3>(length, count, lines + from, pitch, to);
+        break;
+      default:
+        add_lines<T, 0>(length, count, lines + from, pitch, to);
+    }
+  };
+  if (rows * n <= kMost) {
+    T* const to = outlet.room(rows * n);
+    for (std::int64_t r = 0; r < rows; ++r) add(0, n, to + r * n);
+    outlet.take(rows * n);
+    return;
   }
-  for (std::int64_t i = 0; i < h.size * w.size; ++i) grad_x[i] = 0;
-  for (std::int64_t y = 0; y < h.outputs; ++y, grad_out += w.outputs) {
-    add_shares(h, w, include_pad, y, grad_out, grad_x);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t p = 0; p < n; p += kMost) {
+      const std::int64_t length = smaller(kMost, n - p);
+      add(p, length, outlet.room(length));
+      outlet.take(length);
+    }
+  }
+}
+
+// The limits of what is summed by vectors: what the lines of windows that reach one row take of the stack.
+constexpr std::int64_t kMaxTaps = 64, kMaxStride = 16, kMaxShares = 4096;
+template <class T>
+constexpr std::int64_t kMaxSpread = (128 << 10) / sizeof(T);
+constexpr std::int64_t kSpread = 2048;  // what is better not exceeded
+
+// Where the lines of a plane lie while they are summed.
+template <class T>
+struct SpreadLines {
+  std::int64_t margin, pitch, group;  // of the shares; lines of them at a time
+  std::int64_t length, band;          // of a line spread; lines of them at a time
+  bool fit;
+
+  SpreadLines(const PoolAxis& h, const PoolAxis& w) {
+    const std::int64_t block = kLanes<T> * w.stride, reach = (h.taps + h.stride - 1) / h.stride;
+    margin = margin_of<T>(w);
+    pitch = margin + w.outputs;
+    group = larger(1, smaller(h.outputs, kSpread / pitch));
+    length = (w.size + block - 1) / block * block;
+    band = smaller(h.outputs, larger(reach, kSpread / larger(length, 1)));
+    fit = w.taps <= kMaxTaps && w.stride <= kMaxStride && margin + group * pitch <= kMaxShares &&
+          band * length <= kMaxSpread<T>;
+  }
+};
+
+// Each line of windows is spread along its line of positions once; a row is the sum of those that reach it. The
+// lines go by groups, so that shares have left the store buffer when they are read.
+template <class T, int K, int S>
+void spread_lines(const PoolAxis h, const PoolAxis w, const SpreadLines<T> at, bool include_pad,
+                  const T* numbers, const T* grad_out, T* shares, T* spread, Ahead& ahead,
+                  Outlet<T>& outlet) {
+  const std::int64_t block = kLanes<T> * w.stride, skipped = w.pad / w.stride;
+  const std::int64_t tap = w.pad % w.stride;
+  std::int64_t row = 0;
+  while (row < h.size) {
+    // Windows from `first` to `last` - 1 are spread: all that reach the rows up to `end`.
+    const std::int64_t first =
+        smaller(h.outputs, larger(0, (row + h.pad - h.taps + h.stride) / h.stride));
+    const std::int64_t last = smaller(h.outputs, first + at.band);
+    const std::int64_t end = last == h.outputs ? h.size : smaller(h.size, last * h.stride - h.pad);
+    for (std::int64_t from = first; from < last; from += at.group) {
+      const std::int64_t to = smaller(last, from + at.group);
+      ahead.reading(grad_out + to * w.outputs);
+      for (std::int64_t y = from; y < to; ++y) {
+        share_line(w.outputs, static_cast<T>(divisor_of(h, y, include_pad)), numbers,
+                   grad_out + y * w.outputs, shares + at.margin + (y - from) * at.pitch);
+      }
+      for (std::int64_t y = from; y < to; ++y) {
+        T* const line = spread + (y - first) * at.length;
+        const T* here = shares + at.margin + (y - from) * at.pitch;
+        for (std::int64_t p = 0; p < w.size; p += block, here += kLanes<T>) {
+          sum_shares<T, K, S>(w, skipped, tap, here, line + p);
+        }
+      }
+    }
+    std::int64_t y = first, past = first;  // the windows that reach a row
+    while (row < end) {
+      while (past < last && past * h.stride - h.pad <= row) ++past;
+      while (y < past && y * h.stride - h.pad + h.taps <= row) ++y;
+      const std::int64_t next = smaller(past < last ? past * h.stride - h.pad : end,
+                                        y < past ? y * h.stride - h.pad + h.taps : end);
+      const std::int64_t rows = smaller(end, next) - row;  // that the same windows reach
+      add_rows(w.size, rows, past - y, spread + (y - first) * at.length, at.length, outlet);
+      row += rows;
+    }
+  }
+}
+
+template <class T>
+void average_planes_grad(const PoolAxis& h, const PoolAxis& w, bool include_pad,
+                         std::int64_t planes, const T* grad_out, Traffic traffic, T* grad_x) {
+  const SpreadLines<T> at(h, w);
+  if (!at.fit) {
+    for (std::int64_t i = 0; i < planes * h.size * w.size; ++i) grad_x[i] = 0;
+    for (std::int64_t p = 0; p < planes; ++p, grad_x += h.size * w.size) {
+      for (std::int64_t y = 0; y < h.outputs; ++y, grad_out += w.outputs) {
+        add_shares(h, w, include_pad, y, grad_out, grad_x);
+      }
+    }
+    return;
+  }
+  T shares[kMaxShares], numbers[kMaxShares + kLanes<T>], spread[kMaxSpread<T>];
+  for (std::int64_t i = 0; i < at.margin + at.group * at.pitch; ++i) shares[i] = 0;
+  for (std::int64_t c = 0; c < w.outputs + kLanes<T>; ++c) {
+    numbers[c] = c < w.outputs ? static_cast<T>(divisor_of(w, c, include_pad)) : T(1);
+  }
+  const bool two = w.taps == 2, three = w.taps == 3;
+  auto* lines = w.stride == 1   ? (three ? spread_lines<T, 3, 1> : spread_lines<T, 0, 1>)
+                : w.stride == 2 ? (two     ? spread_lines<T, 2, 2>
+                                   : three ? spread_lines<T, 3, 2>
+                                           : spread_lines<T, 0, 2>)
+                                : spread_lines<T, 0, 0>;
+  Ahead ahead(grad_out, traffic);
+  Outlet<T> outlet(grad_x, traffic);
+  for (std::int64_t p = 0; p < planes; ++p, grad_out += h.outputs * w.outputs) {
+    lines(h, w, at, include_pad, numbers, grad_out, shares, spread, ahead, outlet);
   }
 }
 

@@ -1,61 +1,18 @@
-// Computes   maximum and mean of sliding windows over one plane.
+// Computes   maximum and mean of sliding windows over planes.
 // Layout     pool2d_ukernel.h.
 // Edges      results whose windows lie inside the line go by vectors, the last vector overlapping
 //            the one before; the others one by one. Nothing outside a plane is touched.
-// Resources  registers only.
+// Resources  registers, and results on their way (pool2d_outlet.h).
 // Rounding   the mean is a sum in tap order, then one division.
 // Tried      -
 // Source     -
 #include "cpu/pool2d_ukernel.h"
 
 #include "cpu/pool2d_average_grad.h"
+#include "cpu/pool2d_outlet.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
-
-// Even lanes of a, then odd lanes of b; L is a constant of the level.
-template <class T>
-struct EvenOdd;
-template <>
-struct EvenOdd<float> {
-  static KERNELGRAD_INLINE Vec<float> join(Vec<float> a, Vec<float> b) {
-#if defined(__AVX512F__)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
-#elif defined(__AVX2__)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
-#else
-    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
-#endif
-  }
-};
-template <>
-struct EvenOdd<double> {
-  static KERNELGRAD_INLINE Vec<double> join(Vec<double> a, Vec<double> b) {
-#if defined(__AVX512F__)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 9, 11, 13, 15);
-#elif defined(__AVX2__)
-    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
-#else
-    return __builtin_shufflevector(a, b, 0, 3);
-#endif
-  }
-};
-
-// p[0], p[stride], ..., reading nothing beyond the last of them. S is the stride, or 0 if it is only
-// known at run time.
-template <class T, int S>
-KERNELGRAD_INLINE Vec<T> load_strided(const T* p, std::int64_t stride) {
-  constexpr int L = kLanes<T>;
-  if constexpr (S == 1) {
-    return load(p);
-  } else if constexpr (S == 2) {
-    return EvenOdd<T>::join(load(p), load(p + L - 1));
-  } else {
-    Vec<T> v{};
-    for (int i = 0; i < L; ++i) v[i] = p[i * stride];
-    return v;
-  }
-}
 
 template <class T>
 using Index = Mask<T>;  // an integer lane beside each value
@@ -158,49 +115,96 @@ KERNELGRAD_INLINE T sum_at(const PoolAxis& w, const T* x, Interval rows, std::in
   return sum;
 }
 
-template <class T, int S>
-void average_lines(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out) {
-  constexpr int L = kLanes<T>;
-  const Interval inside = results_inside(w);
-  const bool vectors = inside.end - inside.begin >= L;
-  const std::int64_t begin = vectors ? inside.begin : w.outputs;
-  const std::int64_t end = vectors ? inside.end : w.outputs;
-  for (std::int64_t y = 0; y < h.outputs; ++y, out += w.outputs) {
-    const Interval rows = taps_inside(h, y);
-    const std::int64_t top = y * h.stride - h.pad, height = divisor_of(h, y, include_pad);
-    const auto one = [&](std::int64_t c) {
-      const T divisor = static_cast<T>(height * divisor_of(w, c, include_pad));
-      out[c] = sum_at(w, x, rows, top, c) / divisor;
-    };
-    for (std::int64_t c = 0; c < begin; ++c) one(c);
-    const Vec<T> divisor = broadcast(static_cast<T>(height * w.taps));
-    for (std::int64_t c = begin; c < end; c += L) {
-      const std::int64_t column = smaller(c, end - L);
-      const T* corner = x + column * w.stride - w.pad;
-      Vec<T> sum{};
-      for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-        for (std::int64_t j = 0; j < w.taps; ++j) {
-          sum += load_strided<T, S>(corner + (top + i) * w.size + j, w.stride);
-        }
+// The sum of the windows of kLanes results, the first of which has `corner` for its first tap. K is the taps of
+// a row, or 0 for any number of them; S as in load_strided.
+template <class T, int K, int S>
+KERNELGRAD_INLINE Vec<T> sum_windows(const PoolAxis& w, std::int64_t rows, const T* corner) {
+  constexpr std::int64_t L = kLanes<T>;
+  const std::int64_t taps = K > 0 ? K : w.taps;
+  Vec<T> sum{};
+  KERNELGRAD_UNROLL(1)
+  for (std::int64_t i = 0; i < rows; ++i, corner += w.size) {
+    if constexpr (S == 2) {  // in the order that every_other leaves
+      std::int64_t j = 0;
+      for (; j + 2 <= taps; j += 2) {
+        const Vec<T> a = load(corner + j), b = load(corner + j + L);
+        sum += every_other<T, 0, 0>(a, b);
+        sum += every_other<T, 1, 1>(a, b);
       }
-      store(out + column, sum / divisor);
+      if (j < taps) sum += every_other<T, 0, 1>(load(corner + j), load(corner + j + L - 1));
+    } else {
+      for (std::int64_t j = 0; j < taps; ++j) sum += load_strided<T, S>(corner + j, w.stride);
     }
-    for (std::int64_t c = end; c < w.outputs; ++c) one(c);
+  }
+  return S == 2 ? in_order(sum) : sum;
+}
+
+// Means of line y's results outside of [begin, end), one by one.
+template <class T>
+__attribute__((noinline)) void average_ones(const PoolAxis& h, const PoolAxis& w, bool include_pad,
+                                            const T* x, std::int64_t y, Interval all,
+                                            Interval others, T* to) {
+  const std::int64_t height = divisor_of(h, y, include_pad);
+  const Interval rows = taps_inside(h, y);
+  for (std::int64_t c = all.begin; c < all.end; ++c) {
+    if (c == others.begin) c = others.end;
+    if (c == all.end) return;
+    const T area = static_cast<T>(height * divisor_of(w, c, include_pad));
+    to[c] = sum_at(w, x, rows, y * h.stride - h.pad, c) / area;
+  }
+}
+
+template <class T, int K, int S>
+void average_lines(const PoolAxis h, const PoolAxis w, bool include_pad, const T* x,
+                   Interval inside, Ahead& ahead, Outlet<T>& outlet) {
+  constexpr std::int64_t L = kLanes<T>;
+  for (std::int64_t y = 0; y < h.outputs; ++y) {
+    const Interval rows = taps_inside(h, y);
+    const std::int64_t top = y * h.stride - h.pad;
+    const Vec<T> divisor = broadcast(static_cast<T>(divisor_of(h, y, include_pad) * w.taps));
+    const T* const corner = x + (top + rows.begin) * w.size - w.pad;
+    ahead.reading(x + (top + rows.end) * w.size);
+    for (std::int64_t first = 0; first < w.outputs; first += Outlet<T>::kMost) {
+      const std::int64_t past = smaller(w.outputs, first + Outlet<T>::kMost);
+      std::int64_t begin = larger(first, inside.begin), end = smaller(past, inside.end);
+      if (end - begin < L) begin = end = past;
+      T* const to = outlet.room(past - first) - first;
+      for (std::int64_t c = begin; c < end; c += L) {
+        const std::int64_t at = smaller(c, end - L);
+        const Vec<T> sum = sum_windows<T, K, S>(w, rows.end - rows.begin, corner + at * w.stride);
+        store(to + at, sum / divisor);
+      }
+      if (end - begin < past - first) {
+        average_ones<T>(h, w, include_pad, x, y, {first, past}, {begin, end}, to);
+      }
+      outlet.take(past - first);
+    }
   }
 }
 
 template <class T>
-void average_plane(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out) {
-  auto* lines = w.stride == 1   ? average_lines<T, 1>
-                : w.stride == 2 ? average_lines<T, 2>
-                                : average_lines<T, 0>;
-  lines(h, w, include_pad, x, out);
+void average_planes(const PoolAxis& h, const PoolAxis& w, bool include_pad, std::int64_t planes,
+                    const T* x, Traffic traffic, T* out) {
+  const bool two = w.taps == 2, three = w.taps == 3;
+  auto* lines = w.stride == 1   ? (two     ? average_lines<T, 2, 1>
+                                   : three ? average_lines<T, 3, 1>
+                                           : average_lines<T, 0, 1>)
+                : w.stride == 2 ? (two     ? average_lines<T, 2, 2>
+                                   : three ? average_lines<T, 3, 2>
+                                           : average_lines<T, 0, 2>)
+                                : average_lines<T, 0, 0>;
+  const Interval inside = results_inside(w);
+  Ahead ahead(x, traffic);
+  Outlet<T> outlet(out, traffic);
+  for (std::int64_t p = 0; p < planes; ++p, x += h.size * w.size) {
+    lines(h, w, include_pad, x, inside, ahead, outlet);
+  }
 }
 
 }  // namespace
 
 const Pool2dKernels pool2d_kernels = {
-    {max_plane<float>, average_plane<float>, average_plane_grad<float>},
-    {max_plane<double>, average_plane<double>, average_plane_grad<double>}};
+    {max_plane<float>, average_planes<float>, average_planes_grad<float>},
+    {max_plane<double>, average_planes<double>, average_planes_grad<double>}};
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

@@ -8,17 +8,22 @@
 
 namespace kernelgrad::cpu {
 
-// Planes are (h.size, w.size) or (h.outputs, w.outputs), contiguous. Every window of max_plane meets
-// at least one position inside the input.
+// Where a call's operands and results are: in the caches, where nothing is asked for ahead, or farther away; or so
+// much that results go past the caches.
+enum class Traffic { near, far, streamed };
+
+// Planes are (h.size, w.size) or (h.outputs, w.outputs), contiguous, one after the other; every window of
+// max_plane meets at least one position inside the input.
 template <class T>
 struct Pool2dFunctions {
   // indices: position of the maximum in its input plane.
   void (*max_plane)(const PoolAxis& h, const PoolAxis& w, const T* x, T* out,
                     std::int64_t* indices);
   // include_pad: positions in the padding count in the divisor. dilation is 1.
-  void (*average_plane)(const PoolAxis& h, const PoolAxis& w, bool include_pad, const T* x, T* out);
-  void (*average_plane_grad)(const PoolAxis& h, const PoolAxis& w, bool include_pad,
-                             const T* grad_out, T* grad_x);
+  void (*average_planes)(const PoolAxis& h, const PoolAxis& w, bool include_pad,
+                         std::int64_t planes, const T* x, Traffic traffic, T* out);
+  void (*average_planes_grad)(const PoolAxis& h, const PoolAxis& w, bool include_pad,
+                              std::int64_t planes, const T* grad_out, Traffic traffic, T* grad_x);
 };
 
 struct Pool2dKernels {

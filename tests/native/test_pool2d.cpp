@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "check.h"
+#include "cpu/kernel_table.h"
 #include "ops.h"
 
 using namespace kernelgrad;
@@ -25,7 +26,7 @@ void for_each_tap(const Window2d& window, std::int64_t height, std::int64_t widt
 
 template <class T>
 void check_pooling(const Window2d& window, std::int64_t height, std::int64_t width) {
-  constexpr std::int64_t kPlanes = 3;
+  constexpr std::int64_t kPlanes = 5;
   const std::int64_t oh = window.height.output_size(height), ow = window.width.output_size(width);
   const std::int64_t plane = height * width, out_plane = oh * ow;
   std::vector<T> x = random_values<T>(kPlanes * plane, 1);
@@ -94,13 +95,52 @@ void check_average(const Window2d& window, std::int64_t height, std::int64_t wid
   CHECK(mean.back() == T(-7) && grad_x.back() == T(-7));
 }
 
+// What goes past the caches is what goes through them, wherever a result begins.
+template <class T>
+void check_streamed(const Window2d& window, std::int64_t height, std::int64_t width,
+                    const cpu::Pool2dFunctions<T>& kernels) {
+  const std::int64_t oh = window.height.output_size(height), ow = window.width.output_size(width);
+  const std::int64_t planes = 11, n = planes * height * width, outputs = planes * oh * ow;
+  const PoolAxis h = pool_axis(window.height, height, oh), w = pool_axis(window.width, width, ow);
+  const std::vector<T> x = random_values<T>(n, 1), grad = random_values<T>(outputs, 2);
+  for (const std::int64_t offset : {0, 1, 5, 17}) {
+    const auto check = [&](std::int64_t results, auto&& run) {
+      std::vector<T> cached(offset + results + 1, T(-7)), streamed = cached;
+      run(cpu::Traffic::near, cached.data() + offset);
+      run(cpu::Traffic::far, streamed.data() + offset);
+      CHECK(cached == streamed);
+      streamed.assign(streamed.size(), T(-7));
+      run(cpu::Traffic::streamed, streamed.data() + offset);
+      CHECK(cached == streamed);
+      for (std::int64_t i = 0; i < offset; ++i) CHECK(streamed[i] == T(-7));
+      CHECK(streamed.back() == T(-7));
+    };
+    check(outputs, [&](cpu::Traffic traffic, T* out) {
+      kernels.average_planes(h, w, true, planes, x.data(), traffic, out);
+    });
+    check(n, [&](cpu::Traffic traffic, T* out) {
+      kernels.average_planes_grad(h, w, true, planes, grad.data(), traffic, out);
+    });
+  }
+}
+
 }  // namespace
 
+TEST(pool2d_streamed) {
+  const Window2d all[] = {{{2, 2, 0, 0, 1}, {2, 2, 0, 0, 1}}, {{3, 1, 1, 1, 1}, {3, 2, 1, 1, 1}}};
+  for (const Window2d& window : all) {
+    for (const std::int64_t size : {2, 7, 24, 61, 130}) {
+      check_streamed<float>(window, size, size, cpu::kernel_table().pool2d.f32);
+      check_streamed<double>(window, size, size + 1, cpu::kernel_table().pool2d.f64);
+    }
+  }
+}
+
 TEST(pool2d) {
-  const Window2d all[] = {{{2, 2, 0, 0, 1}, {2, 2, 0, 0, 1}},
-                          {{3, 2, 1, 1, 1}, {3, 2, 1, 0, 1}},
-                          {{2, 1, 1, 1, 1}, {3, 1, 1, 1, 1}},
-                          {{3, 3, 0, 1, 1}, {4, 3, 2, 1, 1}}};
+  const Window2d all[] = {{{2, 2, 0, 0, 1}, {2, 2, 0, 0, 1}}, {{3, 2, 1, 1, 1}, {3, 2, 1, 0, 1}},
+                          {{2, 1, 1, 1, 1}, {3, 1, 1, 1, 1}}, {{3, 3, 0, 1, 1}, {4, 3, 2, 1, 1}},
+                          {{3, 1, 0, 0, 1}, {3, 1, 0, 0, 1}}, {{5, 2, 2, 2, 1}, {5, 2, 2, 2, 1}},
+                          {{1, 3, 0, 0, 1}, {2, 3, 1, 0, 1}}};
   for (const Window2d& window : all) {
     for (const std::int64_t width : {4, 7, 16, 17, 24, 35}) {
       check_pooling<float>(window, 7, width);
