@@ -137,8 +137,9 @@ void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& o
                 const TensorView& indices);
 // Flat position of the first index outside [0, size), or -1; on CUDA as for targets.
 std::int64_t first_bad_index(const TensorView& indices, std::int64_t size);
-void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
-                     const TensorView& grad_x);
+// The same of its indices; grad_x is then unfinished.
+std::int64_t max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                             const TensorView& grad_x);
 void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,
                 const TensorView& out);
 void avg_pool2d_grad(const TensorView& grad_out, const Window2d& window, bool count_include_pad,

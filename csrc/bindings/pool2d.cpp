@@ -90,15 +90,21 @@ py::object max_pool2d_grad(py::handle grad_out_arg, py::handle indices_arg, py::
   }
   const Pair size = parse_pair(input_size, op, "input_size", 0);
   const std::int64_t plane = size[0] * size[1];
-  if (const std::int64_t bad = backend::first_bad_index(indices.view(), plane); bad >= 0) {
+  const auto refuse = [&](std::int64_t bad) {
+    if (bad < 0) return;
     raise_index_error(op, "indices holds " + std::to_string(indices->data<std::int64_t>()[bad]) +
                               " at flat position " + std::to_string(bad) + "; need 0 <= index < " +
                               std::to_string(plane) + ".");
-  }
+  };
+  // The caller's array is not written before the indices are known to be right; our own may be.
+  if (!out.is_none()) refuse(backend::first_bad_index(indices.view(), plane));
   const Sizes sizes{grad_out->sizes[0], grad_out->sizes[1], size[0], size[1]};
   Output output(out, op, grad_out->dtype, sizes, {&grad_out, &indices});
-  without_gil(output.view().size(),
-              [&] { backend::max_pool2d_grad(grad_out.view(), indices.view(), output.view()); });
+  std::int64_t bad = -1;
+  without_gil(output.view().size(), [&] {
+    bad = backend::max_pool2d_grad(grad_out.view(), indices.view(), output.view());
+  });
+  refuse(bad);
   return output.finish();
 }
 

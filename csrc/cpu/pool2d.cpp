@@ -1,6 +1,7 @@
 // Pooling: cuts the planes of all images into tasks and runs the level's microkernel on each plane.
 #include <algorithm>
 #include <atomic>
+#include <limits>
 
 #include "common/thread_pool.h"
 #include "cpu/kernel_table.h"
@@ -22,6 +23,23 @@ void for_planes(const TensorView& x, const TensorView& out, Function&& function)
   parallel_for(tasks, [&](std::int64_t task) { function(split_range(planes, tasks, task)); });
 }
 
+// The first of the positions that tasks find.
+class First {
+ public:
+  // `at` counts from `begin` on; below 0 it is none.
+  void found(std::int64_t begin, std::int64_t at) {
+    if (at < 0) return;
+    std::int64_t seen = first_.load();
+    while (begin + at < seen && !first_.compare_exchange_weak(seen, begin + at)) {
+    }
+  }
+  std::int64_t position() const { return first_.load() == kNone ? -1 : first_.load(); }
+
+ private:
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> first_{kNone};
+};
+
 // Of a call that moves so many values.
 template <class T>
 Traffic traffic_of(std::int64_t values) {
@@ -29,6 +47,10 @@ Traffic traffic_of(std::int64_t values) {
   if (is_streamed<T>(1, values, kTaskValues)) return Traffic::streamed;
   return values * static_cast<std::int64_t>(sizeof(T)) > kFar ? Traffic::far : Traffic::near;
 }
+
+// An index is as long as so many values.
+template <class T>
+constexpr std::int64_t kIndexValues = sizeof(std::int64_t) / sizeof(T);
 
 template <class Function>
 void with_kernels(DType dtype, Function&& function) {
@@ -54,41 +76,33 @@ void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& o
 }
 
 std::int64_t first_bad_index(const TensorView& indices, std::int64_t size) {
-  const std::int64_t n = indices.size();
+  const std::int64_t n = indices.size(), tasks = n / kTaskValues + 1;
   const auto* values = indices.data<std::int64_t>();
-  std::atomic<std::int64_t> first{n};
-  const std::int64_t tasks = n / kTaskValues + 1;
+  First bad;
   parallel_for(tasks, [&](std::int64_t task) {
     const Range range = split_range(n, tasks, task);
-    std::uint64_t signs = 0;  // of index and size - 1 - index: without a comparison, by vectors
-    for (std::int64_t i = range.begin; i < range.end; ++i) {
-      const auto index = static_cast<std::uint64_t>(values[i]);
-      signs |= index | (static_cast<std::uint64_t>(size) - 1 - index);
-    }
-    if (signs >> 63 == 0) return;
-    std::int64_t i = range.begin;
-    while (values[i] >= 0 && values[i] < size) ++i;
-    std::int64_t seen = first.load();
-    while (i < seen && !first.compare_exchange_weak(seen, i)) {
-    }
+    bad.found(range.begin, kernel_table().pool2d.f32.first_outside(range.end - range.begin, size,
+                                                                   values + range.begin));
   });
-  return first == n ? -1 : first.load();
+  return bad.position();
 }
 
-void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
-                     const TensorView& grad_x) {
-  with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>&) {
+std::int64_t max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                             const TensorView& grad_x) {
+  First bad;
+  with_kernels(grad_out.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
+    const std::int64_t outputs = plane_of(grad_out), inputs = plane_of(grad_x);
+    const std::int64_t moved = grad_x.size() + grad_out.size() + indices.size() * kIndexValues<T>;
+    const Traffic traffic = traffic_of<T>(moved);
     for_planes(grad_x, grad_out, [&](Range planes) {
-      const std::int64_t count = plane_of(grad_out);
-      for (std::int64_t plane = planes.begin; plane < planes.end; ++plane) {
-        const T* grad = grad_out.data<T>() + plane * count;
-        const auto* index = indices.data<std::int64_t>() + plane * count;
-        T* out = grad_x.data<T>() + plane * plane_of(grad_x);
-        std::fill_n(out, plane_of(grad_x), T(0));
-        for (std::int64_t i = 0; i < count; ++i) out[index[i]] += grad[i];
-      }
+      const std::int64_t first = planes.begin * outputs;
+      bad.found(first, kernels.max_planes_grad(planes.end - planes.begin, outputs, inputs,
+                                               grad_out.data<T>() + first,
+                                               indices.data<std::int64_t>() + first, traffic,
+                                               grad_x.data<T>() + planes.begin * inputs));
     });
   });
+  return bad.position();
 }
 
 void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,

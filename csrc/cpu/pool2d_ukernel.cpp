@@ -9,6 +9,7 @@
 #include "cpu/pool2d_ukernel.h"
 
 #include "cpu/pool2d_average_grad.h"
+#include "cpu/pool2d_max_grad.h"
 #include "cpu/pool2d_outlet.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
@@ -203,8 +204,9 @@ void average_planes(const PoolAxis& h, const PoolAxis& w, bool include_pad, std:
 
 }  // namespace
 
-const Pool2dKernels pool2d_kernels = {
-    {max_plane<float>, average_planes<float>, average_planes_grad<float>},
-    {max_plane<double>, average_planes<double>, average_planes_grad<double>}};
+const Pool2dKernels pool2d_kernels = {{max_plane<float>, first_outside, max_planes_grad<float>,
+                                       average_planes<float>, average_planes_grad<float>},
+                                      {max_plane<double>, first_outside, max_planes_grad<double>,
+                                       average_planes<double>, average_planes_grad<double>}};
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

@@ -19,6 +19,13 @@ struct Pool2dFunctions {
   // indices: position of the maximum in its input plane.
   void (*max_plane)(const PoolAxis& h, const PoolAxis& w, const T* x, T* out,
                     std::int64_t* indices);
+  // The first i < n for which indices[i] is not in [0, size), or -1.
+  std::int64_t (*first_outside)(std::int64_t n, std::int64_t size, const std::int64_t* indices);
+  // outputs and inputs: values of a plane. Returns the position of the first index outside of its plane, before
+  // which all is done, or -1.
+  std::int64_t (*max_planes_grad)(std::int64_t planes, std::int64_t outputs, std::int64_t inputs,
+                                  const T* grad_out, const std::int64_t* indices, Traffic traffic,
+                                  T* grad_x);
   // include_pad: positions in the padding count in the divisor. dilation is 1.
   void (*average_planes)(const PoolAxis& h, const PoolAxis& w, bool include_pad,
                          std::int64_t planes, const T* x, Traffic traffic, T* out);

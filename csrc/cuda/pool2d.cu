@@ -167,15 +167,16 @@ void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& o
 
 std::int64_t first_bad_index(const TensorView&, std::int64_t) { return -1; }
 
-void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
-                     const TensorView& grad_x) {
-  if (grad_x.size() == 0) return;
+std::int64_t max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                             const TensorView& grad_x) {
+  if (grad_x.size() == 0) return -1;
   const std::int64_t planes = grad_x.sizes[0] * grad_x.sizes[1];
   with_type(grad_x.dtype, [&]<class T>(T) {
     LAUNCH(max_pool2d_grad_kernel<T>, grid_of_groups<32>(planes), kGroupThreads, planes,
            plane_of(grad_out), plane_of(grad_x), grad_out.data<T>(), indices.data<std::int64_t>(),
            grad_x.data<T>(), error_flag);
   });
+  return -1;
 }
 
 void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,

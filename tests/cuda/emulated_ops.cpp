@@ -268,10 +268,10 @@ std::int64_t first_bad_index(const TensorView& indices, std::int64_t size) {
   return cuda::first_bad_index(indices, size);
 }
 
-void max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
-                     const TensorView& grad_x) {
+std::int64_t max_pool2d_grad(const TensorView& grad_out, const TensorView& indices,
+                             const TensorView& grad_x) {
   const ErrorFlag flag;
-  cuda::max_pool2d_grad(In(grad_out), In(indices), Out(grad_x));
+  return cuda::max_pool2d_grad(In(grad_out), In(indices), Out(grad_x));
 }
 
 void avg_pool2d(const TensorView& x, const Window2d& window, bool count_include_pad,

@@ -44,7 +44,7 @@ void check_pooling(const Window2d& window, std::int64_t height, std::int64_t wid
   index_view.ptr = indices.data();
   index_view.dtype = DType::i64;
   cpu::max_pool2d(x_view, window, best_view, index_view);
-  cpu::max_pool2d_grad(grad_view, index_view, grad_x_view);
+  CHECK(cpu::max_pool2d_grad(grad_view, index_view, grad_x_view) == -1);
 
   std::vector<std::int64_t> expected(grad.size(), -1);
   std::vector<T> expected_grad(x.size());
@@ -66,6 +66,9 @@ void check_pooling(const Window2d& window, std::int64_t height, std::int64_t wid
   CHECK(cpu::first_bad_index(index_view, plane) == -1);
   indices[grad.size() / 2] = plane;
   CHECK(cpu::first_bad_index(index_view, plane) == std::int64_t(grad.size() / 2));
+  CHECK(cpu::max_pool2d_grad(grad_view, index_view, grad_x_view) == std::int64_t(grad.size() / 2));
+  indices[grad.size() / 3] = -1;
+  CHECK(cpu::max_pool2d_grad(grad_view, index_view, grad_x_view) == std::int64_t(grad.size() / 3));
 }
 
 // <avg(x), g> == <x, avg_grad(g)>, and the mean of ones with its padding left out is one.
@@ -103,6 +106,9 @@ void check_streamed(const Window2d& window, std::int64_t height, std::int64_t wi
   const std::int64_t planes = 11, n = planes * height * width, outputs = planes * oh * ow;
   const PoolAxis h = pool_axis(window.height, height, oh), w = pool_axis(window.width, width, ow);
   const std::vector<T> x = random_values<T>(n, 1), grad = random_values<T>(outputs, 2);
+  std::vector<std::int64_t> indices(grad.size());
+  for (std::size_t i = 0; i < indices.size(); ++i)
+    indices[i] = std::int64_t(i * 7) % (height * width);
   for (const std::int64_t offset : {0, 1, 5, 17}) {
     const auto check = [&](std::int64_t results, auto&& run) {
       std::vector<T> cached(offset + results + 1, T(-7)), streamed = cached;
@@ -120,6 +126,10 @@ void check_streamed(const Window2d& window, std::int64_t height, std::int64_t wi
     });
     check(n, [&](cpu::Traffic traffic, T* out) {
       kernels.average_planes_grad(h, w, true, planes, grad.data(), traffic, out);
+    });
+    check(n, [&](cpu::Traffic traffic, T* out) {
+      CHECK(kernels.max_planes_grad(planes, oh * ow, height * width, grad.data(), indices.data(),
+                                    traffic, out) == -1);
     });
   }
 }
