@@ -65,12 +65,12 @@ void max_pool2d(const TensorView& x, const Window2d& window, const TensorView& o
   const PoolAxis h = pool_axis(window.height, x.sizes[2], out.sizes[2]);
   const PoolAxis w = pool_axis(window.width, x.sizes[3], out.sizes[3]);
   with_kernels(x.dtype, [&]<class T>(T, const Pool2dFunctions<T>& kernels) {
+    const std::int64_t moved = x.size() + out.size() * (1 + kIndexValues<T>);
+    const Traffic traffic = traffic_of<T>(moved);
     for_planes(x, out, [&](Range planes) {
-      for (std::int64_t plane = planes.begin; plane < planes.end; ++plane) {
-        kernels.max_plane(h, w, x.data<T>() + plane * plane_of(x),
-                          out.data<T>() + plane * plane_of(out),
-                          indices.data<std::int64_t>() + plane * plane_of(out));
-      }
+      const std::int64_t first = planes.begin * plane_of(out);
+      kernels.max_planes(h, w, planes.end - planes.begin, x.data<T>() + planes.begin * plane_of(x),
+                         traffic, out.data<T>() + first, indices.data<std::int64_t>() + first);
     });
   });
 }

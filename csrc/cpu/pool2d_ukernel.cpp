@@ -1,4 +1,4 @@
-// Computes   maximum and mean of sliding windows over planes.
+// Computes   the mean of sliding windows over planes; the other kernels of pooling are in headers of their own.
 // Layout     pool2d_ukernel.h.
 // Edges      results whose windows lie inside the line go by vectors, the last vector overlapping
 //            the one before; the others one by one. Nothing outside a plane is touched.
@@ -9,99 +9,12 @@
 #include "cpu/pool2d_ukernel.h"
 
 #include "cpu/pool2d_average_grad.h"
+#include "cpu/pool2d_max.h"
 #include "cpu/pool2d_max_grad.h"
 #include "cpu/pool2d_outlet.h"
 
 namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
-
-template <class T>
-using Index = Mask<T>;  // an integer lane beside each value
-
-template <class T>
-constexpr T kLowest = -__builtin_huge_val();
-
-template <class T>
-KERNELGRAD_INLINE void max_at(const PoolAxis& h, const PoolAxis& w, const T* x, std::int64_t y,
-                              std::int64_t column, T* out, std::int64_t* index) {
-  const Interval rows = taps_inside(h, y), columns = taps_inside(w, column);
-  const std::int64_t top = y * h.stride - h.pad, left = column * w.stride - w.pad;
-  T best = kLowest<T>;
-  *index = (top + rows.begin * h.dilation) * w.size + left + columns.begin * w.dilation;
-  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    for (std::int64_t j = columns.begin; j < columns.end; ++j) {
-      const std::int64_t position = (top + i * h.dilation) * w.size + left + j * w.dilation;
-      if (x[position] > best || x[position] != x[position]) {
-        best = x[position];
-        *index = position;
-      }
-    }
-  }
-  *out = best;
-}
-
-// 0, 1, 2, ... times step.
-template <class T>
-KERNELGRAD_INLINE Index<T> multiples(std::int64_t step) {
-  Index<T> v{};
-  for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<decltype(v[0] + 0)>(i * step);
-  return v;
-}
-
-template <class T>
-KERNELGRAD_INLINE void store_indices(std::int64_t* to, Index<T> indices) {
-  typedef std::int64_t Wide __attribute__((vector_size(8 * kLanes<T>)));
-  const Wide wide = __builtin_convertvector(indices, Wide);
-  __builtin_memcpy(to, &wide, sizeof(wide));
-}
-
-// kLanes results from `column` on. places: multiples of the stride.
-template <class T, int S>
-KERNELGRAD_INLINE void max_vector(const PoolAxis& h, const PoolAxis& w, const T* x, Interval rows,
-                                  std::int64_t y, std::int64_t column, Index<T> places, T* out,
-                                  std::int64_t* indices) {
-  using Lane = decltype(Index<T>{}[0] + 0);
-  const std::int64_t top = y * h.stride - h.pad, left = column * w.stride - w.pad;
-  Vec<T> best = broadcast(kLowest<T>);
-  Index<T> from = Index<T>{} + static_cast<Lane>((top + rows.begin * h.dilation) * w.size);
-  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    const std::int64_t line = (top + i * h.dilation) * w.size;
-    for (std::int64_t j = 0; j < w.taps; ++j) {
-      const Vec<T> v = load_strided<T, S>(x + line + left + j * w.dilation, w.stride);
-      const Index<T> better = (v > best) | (v != v);
-      const Index<T> here = Index<T>{} + static_cast<Lane>(line + j * w.dilation);
-      best = select<T>(better, v, best);
-      from = (better & here) | (~better & from);
-    }
-  }
-  store(out + column, best);
-  store_indices<T>(indices + column, from + places + static_cast<Lane>(left));
-}
-
-template <class T, int S>
-void max_lines(const PoolAxis& h, const PoolAxis& w, const T* x, T* out, std::int64_t* indices) {
-  constexpr int L = kLanes<T>;
-  const bool small = h.size * w.size <= 0x7fffffff;  // positions fit a lane
-  const Interval inside = results_inside(w);
-  const bool vectors = small && inside.end - inside.begin >= L;
-  const Index<T> places = multiples<T>(w.stride);
-  for (std::int64_t y = 0; y < h.outputs; ++y, out += w.outputs, indices += w.outputs) {
-    const Interval rows = taps_inside(h, y);
-    const std::int64_t begin = vectors ? inside.begin : w.outputs;
-    const std::int64_t end = vectors ? inside.end : w.outputs;
-    for (std::int64_t c = 0; c < begin; ++c) max_at(h, w, x, y, c, out + c, indices + c);
-    for (std::int64_t c = begin; c < end; c += L) {
-      max_vector<T, S>(h, w, x, rows, y, smaller(c, end - L), places, out, indices);
-    }
-    for (std::int64_t c = end; c < w.outputs; ++c) max_at(h, w, x, y, c, out + c, indices + c);
-  }
-}
-
-template <class T>
-void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* out, std::int64_t* indices) {
-  auto* lines = w.stride == 1 ? max_lines<T, 1> : w.stride == 2 ? max_lines<T, 2> : max_lines<T, 0>;
-  lines(h, w, x, out, indices);
-}
 
 template <class T>
 KERNELGRAD_INLINE T sum_at(const PoolAxis& w, const T* x, Interval rows, std::int64_t top,
@@ -204,9 +117,9 @@ void average_planes(const PoolAxis& h, const PoolAxis& w, bool include_pad, std:
 
 }  // namespace
 
-const Pool2dKernels pool2d_kernels = {{max_plane<float>, first_outside, max_planes_grad<float>,
+const Pool2dKernels pool2d_kernels = {{max_planes<float>, first_outside, max_planes_grad<float>,
                                        average_planes<float>, average_planes_grad<float>},
-                                      {max_plane<double>, first_outside, max_planes_grad<double>,
+                                      {max_planes<double>, first_outside, max_planes_grad<double>,
                                        average_planes<double>, average_planes_grad<double>}};
 
 }  // namespace kernelgrad::cpu::KERNELGRAD_ISA

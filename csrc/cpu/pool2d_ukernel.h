@@ -13,12 +13,12 @@ namespace kernelgrad::cpu {
 enum class Traffic { near, far, streamed };
 
 // Planes are (h.size, w.size) or (h.outputs, w.outputs), contiguous, one after the other; every window of
-// max_plane meets at least one position inside the input.
+// max_planes meets at least one position inside the input.
 template <class T>
 struct Pool2dFunctions {
   // indices: position of the maximum in its input plane.
-  void (*max_plane)(const PoolAxis& h, const PoolAxis& w, const T* x, T* out,
-                    std::int64_t* indices);
+  void (*max_planes)(const PoolAxis& h, const PoolAxis& w, std::int64_t planes, const T* x,
+                     Traffic traffic, T* out, std::int64_t* indices);
   // The first i < n for which indices[i] is not in [0, size), or -1.
   std::int64_t (*first_outside)(std::int64_t n, std::int64_t size, const std::int64_t* indices);
   // outputs and inputs: values of a plane. Returns the position of the first index outside of its plane, before

@@ -121,6 +121,13 @@ void check_streamed(const Window2d& window, std::int64_t height, std::int64_t wi
       for (std::int64_t i = 0; i < offset; ++i) CHECK(streamed[i] == T(-7));
       CHECK(streamed.back() == T(-7));
     };
+    std::vector<std::int64_t> places(offset + outputs + 1, -7), cached_places;
+    check(outputs, [&](cpu::Traffic traffic, T* out) {
+      kernels.max_planes(h, w, planes, x.data(), traffic, out, places.data() + offset);
+      if (traffic != cpu::Traffic::near) CHECK(places == cached_places);
+      cached_places.swap(places);
+      places.assign(offset + outputs + 1, -7);
+    });
     check(outputs, [&](cpu::Traffic traffic, T* out) {
       kernels.average_planes(h, w, true, planes, x.data(), traffic, out);
     });
