@@ -96,9 +96,34 @@ void average_lines(const PoolAxis h, const PoolAxis w, bool include_pad, const T
   }
 }
 
+// The mean of each plane of n values. Sums of kAbreast planes are under way at the same time, since each waits for
+// its last addition.
+template <class T>
+void average_whole(std::int64_t planes, std::int64_t n, T area, const T* x, T* out) {
+  std::int64_t p = 0;
+  for (; p + kAbreast <= planes; p += kAbreast) {
+    T sums[kAbreast] = {};
+    for (std::int64_t i = 0; i < n; ++i) {
+      KERNELGRAD_UNROLL(4)
+      for (int k = 0; k < kAbreast; ++k) sums[k] += x[(p + k) * n + i];
+    }
+    for (int k = 0; k < kAbreast; ++k) out[p + k] = sums[k] / area;
+  }
+  for (; p < planes; ++p) {
+    T sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) sum += x[p * n + i];
+    out[p] = sum / area;
+  }
+}
+
 template <class T>
 void average_planes(const PoolAxis& h, const PoolAxis& w, bool include_pad, std::int64_t planes,
                     const T* x, Traffic traffic, T* out) {
+  const bool whole = h.taps == h.size && w.taps == w.size && h.outputs * w.outputs == 1;
+  if (whole && h.pad == 0 && w.pad == 0) {
+    const T area = static_cast<T>(divisor_of(h, 0, include_pad) * divisor_of(w, 0, include_pad));
+    return average_whole(planes, h.size * w.size, area, x, out);
+  }
   const bool two = w.taps == 2, three = w.taps == 3;
   auto* lines = w.stride == 1   ? (two     ? average_lines<T, 2, 1>
                                    : three ? average_lines<T, 3, 1>

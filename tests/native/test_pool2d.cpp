@@ -75,14 +75,14 @@ void check_pooling(const Window2d& window, std::int64_t height, std::int64_t wid
 template <class T>
 void check_average(const Window2d& window, std::int64_t height, std::int64_t width) {
   const std::int64_t oh = window.height.output_size(height), ow = window.width.output_size(width);
-  const std::vector<T> x = random_values<T>(2 * height * width, 1), ones(x.size(), T(1));
-  const std::vector<T> grad = random_values<T>(2 * oh * ow, 2);
+  const std::vector<T> x = random_values<T>(5 * height * width, 1), ones(x.size(), T(1));
+  const std::vector<T> grad = random_values<T>(5 * oh * ow, 2);
   std::vector<T> mean(grad.size() + 1, T(-7)), grad_x(x.size() + 1, T(-7));
-  const TensorView mean_view = view_of(mean.data(), {2, 1, oh, ow});
+  const TensorView mean_view = view_of(mean.data(), {5, 1, oh, ow});
   for (const bool include_pad : {true, false}) {
-    cpu::avg_pool2d(view_of(x.data(), {2, 1, height, width}), window, include_pad, mean_view);
-    cpu::avg_pool2d_grad(view_of(grad.data(), {2, 1, oh, ow}), window, include_pad,
-                         view_of(grad_x.data(), {2, 1, height, width}));
+    cpu::avg_pool2d(view_of(x.data(), {5, 1, height, width}), window, include_pad, mean_view);
+    cpu::avg_pool2d_grad(view_of(grad.data(), {5, 1, oh, ow}), window, include_pad,
+                         view_of(grad_x.data(), {5, 1, height, width}));
     double forward = 0, backward = 0, magnitude = 0;
     for (std::size_t i = 0; i < grad.size(); ++i) {
       forward += double(mean[i]) * double(grad[i]);
@@ -93,7 +93,7 @@ void check_average(const Window2d& window, std::int64_t height, std::int64_t wid
     const double terms = static_cast<double>(window.height.kernel * window.width.kernel + x.size());
     CHECK(std::abs(forward - backward) <= terms * std::numeric_limits<T>::epsilon() * magnitude);
   }
-  cpu::avg_pool2d(view_of(ones.data(), {2, 1, height, width}), window, false, mean_view);
+  cpu::avg_pool2d(view_of(ones.data(), {5, 1, height, width}), window, false, mean_view);
   for (std::size_t i = 0; i < grad.size(); ++i) CHECK(mean[i] == T(1));
   CHECK(mean.back() == T(-7) && grad_x.back() == T(-7));
 }
@@ -165,6 +165,10 @@ TEST(pool2d) {
       check_average<float>(window, 7, width);
       check_average<double>(window, 7, width);
     }
+  }
+  for (const std::int64_t width : {1, 7, 24}) {  // one window over a plane
+    check_average<float>({{7, 7, 0, 0, 1}, {width, 1, 0, 0, 1}}, 7, width);
+    check_average<double>({{7, 7, 0, 0, 1}, {width, 1, 0, 0, 1}}, 7, width);
   }
   check_pooling<float>({{2, 1, 1, 1, 2}, {3, 2, 1, 1, 3}}, 9, 40);
 }
