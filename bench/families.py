@@ -171,9 +171,9 @@ FAMILIES = (
                 "maxima",
                 "^max_pool2d",
                 share=0.8,
-                reason="an index is kept for each maximum, or read",
+                reason="two comparisons a tap, and sums that wait for one another, not memory",
             ),
-            Group("averages", "", share=0.8, reason="additions and divisions, not memory"),
+            Group("averages", "", share=0.8, reason="lines of few vectors: instructions"),
         ),
     ),
     Family(

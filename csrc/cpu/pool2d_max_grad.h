@@ -3,7 +3,8 @@
 // Edges      indices are checked before they are used. Nothing outside a plane is touched.
 // Resources  where results are streamed, the planes that they gather in, on the stack, in L1 or L2.
 // Rounding   sums in the order of the indices.
-// Tried      -
+// Tried      Zen 3, AVX2, 28 x 28 k3 s1: two planes abreast the same where far, 1.18 times as long in the caches;
+//            results that are not streamed through the same buffer 1.08 times as long.
 // Source     -
 #pragma once
 
