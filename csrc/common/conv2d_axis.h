@@ -57,4 +57,33 @@ inline ConvAxis grad_input_axis(const Window& window, std::int64_t size, std::in
   return axis;
 }
 
+// The phases of one axis of a gradient, or one axis alone.
+struct AxisPhases {
+  std::int64_t count;
+  ConvAxis alone;
+  Window window;
+  std::int64_t size, outputs;  // of the gradient, and of what it is computed from
+
+  static AxisPhases of(const ConvAxis& axis) { return {1, axis, {}, 0, 0}; }
+  static AxisPhases of_grad_input(const Window& window, std::int64_t size, std::int64_t outputs) {
+    return {std::min(window.stride, size), {}, window, size, outputs};
+  }
+  ConvAxis operator[](std::int64_t phase) const {
+    return size == 0 ? alone : grad_input_axis(window, size, outputs, phase);
+  }
+  // An axis with the grid points of all phases, and as many results as the first, which has the most.
+  ConvAxis cover() const {
+    ConvAxis all = (*this)[0];
+    for (std::int64_t phase = 1; phase < count; ++phase) {
+      const ConvAxis axis = (*this)[phase];
+      if (axis.taps == 0) continue;
+      if (all.taps == 0) all.first = axis.first;
+      const std::int64_t first = std::min(all.first, axis.first);
+      const std::int64_t last = std::max(all.first + all.span(1), axis.first + axis.span(1));
+      all.first = first, all.taps = last - first, all.step = 1;
+    }
+    return all;
+  }
+};
+
 }  // namespace kernelgrad

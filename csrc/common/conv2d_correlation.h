@@ -65,12 +65,34 @@ Correlation<T> forward_correlation(const TensorView& x, const TensorView& w, con
   return c;
 }
 
-// function(correlation) for the phases of the input's gradient (grad_input_axis).
-template <class T, class Function>
-void for_each_phase(const TensorView& grad_out, const TensorView& w, const Window2d& window,
-                    std::int64_t groups, const TensorView& grad_x, Function&& function) {
+// Correlations whose results lie between each other's: the phases of the input's gradient, or one
+// correlation alone.
+template <class C>
+struct CorrelationPhases {
+  C c;  // but for the axes
+  AxisPhases h, w;
+
+  static CorrelationPhases of(const C& c) { return {c, AxisPhases::of(c.h), AxisPhases::of(c.w)}; }
+  C at(std::int64_t y, std::int64_t x) const {
+    C phase = c;
+    phase.h = h[y], phase.w = w[x];
+    return phase;
+  }
+  template <class Function>
+  void for_each(Function&& function) const {
+    for (std::int64_t y = 0; y < h.count; ++y) {
+      for (std::int64_t x = 0; x < w.count; ++x) function(at(y, x));
+    }
+  }
+};
+
+// conv2d_grad_input (grad_input_axis).
+template <class T, class C = Correlation<T>>
+CorrelationPhases<C> grad_input_phases(const TensorView& grad_out, const TensorView& w,
+                                       const Window2d& window, std::int64_t groups,
+                                       const TensorView& grad_x) {
   const std::int64_t height = grad_x.sizes[2], width = grad_x.sizes[3];
-  Correlation<T> c{};
+  C c{};
   c.images = grad_x.sizes[0];
   c.groups = groups;
   c.channels = w.sizes[0] / groups;
@@ -80,13 +102,8 @@ void for_each_phase(const TensorView& grad_out, const TensorView& w, const Windo
   c.out = grad_x.data<T>();
   c.out_plane = height * width;
   c.out_width = width;
-  for (std::int64_t y = 0; y < std::min(window.height.stride, height); ++y) {
-    c.h = grad_input_axis(window.height, height, grad_out.sizes[2], y);
-    for (std::int64_t x = 0; x < std::min(window.width.stride, width); ++x) {
-      c.w = grad_input_axis(window.width, width, grad_out.sizes[3], x);
-      function(c);
-    }
-  }
+  return {c, AxisPhases::of_grad_input(window.height, height, grad_out.sizes[2]),
+          AxisPhases::of_grad_input(window.width, width, grad_out.sizes[3])};
 }
 
 }  // namespace kernelgrad

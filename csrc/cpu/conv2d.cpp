@@ -9,25 +9,64 @@ namespace kernelgrad::cpu {
 namespace {
 
 template <class T>
-std::size_t workspace_bytes(const Correlation<T>& c) {
-  if (c.is_empty()) return 0;
-  // Whether the image is sparse may have changed by the time of the call.
-  return std::max(
-      is_direct(c) ? correlate_direct_workspace_bytes(c) : correlate_product_workspace_bytes(c),
-      may_correlate_sparse(c) ? correlate_sparse_workspace_bytes(c) : 0);
+bool is_empty(const Phases<T>& phases) {
+  return phases.h.count * phases.w.count == 0 || phases.at(0, 0).is_empty();
 }
 
 template <class T>
-bool is_sparse(const Correlation<T>& c) {
-  return may_correlate_sparse(c) &&
+bool may_be_sparse(const Phases<T>& phases) {
+  bool may_be = false;
+  phases.for_each([&](const Correlation<T>& c) { may_be = may_be || may_correlate_sparse(c); });
+  return may_be;
+}
+
+template <class T>
+bool is_sparse(const Phases<T>& phases) {
+  const Correlation<T> c = phases.at(0, 0);
+  return may_be_sparse(phases) &&
          has_many_zeros(c.image, c.images * c.groups * c.channels * c.h.size * c.w.size);
 }
 
 template <class T>
-void correlate(const Correlation<T>& c, const Workspace& workspace) {
-  if (c.is_empty()) return;
-  if (is_sparse(c) && correlate_sparse(c, workspace)) return;
-  is_direct(c) ? correlate_direct(c, workspace) : correlate_product(c, workspace);
+std::size_t workspace_bytes(const Phases<T>& phases) {
+  if (is_empty(phases)) return 0;
+  const bool direct = is_direct(phases);
+  std::size_t bytes = direct ? correlate_direct_workspace_bytes(phases) : 0;
+  if (direct && !may_be_sparse(phases)) return bytes;
+  // Whether the image is sparse may have changed by the time of the call.
+  phases.for_each([&](const Correlation<T>& c) {
+    if (may_correlate_sparse(c)) bytes = std::max(bytes, correlate_sparse_workspace_bytes(c));
+    bytes = std::max(bytes, correlate_product_workspace_bytes(c));
+  });
+  return bytes;
+}
+
+// Zeros in all of `out`.
+template <class T>
+void clear(const Correlation<T>& c) {
+  constexpr std::int64_t kTaskValues = 1 << 16;
+  const std::int64_t values = c.images * c.groups * c.rows * c.out_plane;
+  const std::int64_t tasks = ceil_quotient(values, kTaskValues);
+  parallel_for(tasks, [&](std::int64_t task) {
+    const Range range = split_range(values, tasks, task);
+    std::fill(c.out + range.begin, c.out + range.end, T(0));
+  });
+}
+
+template <class T>
+void correlate(const Phases<T>& phases, const Workspace& workspace) {
+  if (is_empty(phases)) return;
+  const bool sparse = is_sparse(phases);
+  if (!sparse && is_direct(phases)) return correlate_direct(phases, workspace);
+  const auto is_zero = [](const Correlation<T>& c) { return c.depth() == 0 && !c.is_whole(); };
+  bool has_zeros = false;
+  phases.for_each([&](const Correlation<T>& c) { has_zeros = has_zeros || is_zero(c); });
+  if (has_zeros) clear(phases.c);
+  phases.for_each([&](const Correlation<T>& c) {
+    if (is_zero(c)) return;
+    if (sparse && may_correlate_sparse(c) && correlate_sparse(c, workspace)) return;
+    correlate_product(c, workspace);
+  });
 }
 
 }  // namespace
@@ -35,7 +74,8 @@ void correlate(const Correlation<T>& c, const Workspace& workspace) {
 std::size_t conv2d_workspace_bytes(const TensorView& x, const TensorView& w, const Window2d& window,
                                    std::int64_t groups) {
   return with_type(x.dtype, [&]<class T>(T) {
-    return workspace_bytes(Correlation<T>{forward_correlation<T>(x, w, window, groups)});
+    return workspace_bytes(
+        Phases<T>::of(Correlation<T>{forward_correlation<T>(x, w, window, groups)}));
   });
 }
 
@@ -51,7 +91,7 @@ void conv2d(const TensorView& x, const TensorView& w, const TensorView* bias,
       c.activation =
           kernel_table().elementwise.of<T>().unary[static_cast<int>(unary_op_of(activation))];
     }
-    correlate(c, workspace);
+    correlate(Phases<T>::of(c), workspace);
   });
 }
 
@@ -59,19 +99,15 @@ std::size_t conv2d_grad_input_workspace_bytes(const TensorView& grad_out, const 
                                               const Window2d& window, std::int64_t groups,
                                               const TensorView& grad_x) {
   return with_type(w.dtype, [&]<class T>(T) {
-    std::size_t bytes = 0;
-    for_each_phase<T>(grad_out, w, window, groups, grad_x, [&](const auto& c) {
-      bytes = std::max(bytes, workspace_bytes(Correlation<T>{c}));
-    });
-    return bytes;
+    return workspace_bytes(
+        grad_input_phases<T, Correlation<T>>(grad_out, w, window, groups, grad_x));
   });
 }
 
 void conv2d_grad_input(const TensorView& grad_out, const TensorView& w, const Window2d& window,
                        std::int64_t groups, const TensorView& grad_x, Workspace& workspace) {
   with_type(w.dtype, [&]<class T>(T) {
-    for_each_phase<T>(grad_out, w, window, groups, grad_x,
-                      [&](const auto& c) { correlate(Correlation<T>{c}, workspace); });
+    correlate(grad_input_phases<T, Correlation<T>>(grad_out, w, window, groups, grad_x), workspace);
   });
 }
 

@@ -18,17 +18,21 @@ struct Correlation : kernelgrad::Correlation<T> {
   bool out_is_dense() const { return this->is_whole() && this->out_width == this->w.outputs; }
 };
 
-// The two ways to do it: as a product, and directly. Both need at least one result.
+template <class T>
+using Phases = CorrelationPhases<Correlation<T>>;
+
+// The two ways to do it: as a product, and directly, all phases at once. Both need at least one
+// result.
 template <class T>
 std::size_t correlate_product_workspace_bytes(const Correlation<T>& c);
 template <class T>
 void correlate_product(const Correlation<T>& c, const Workspace& workspace);
 template <class T>
-bool is_direct(const Correlation<T>& c);
+bool is_direct(const Phases<T>& phases);
 template <class T>
-std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c);
+std::size_t correlate_direct_workspace_bytes(const Phases<T>& phases);
 template <class T>
-void correlate_direct(const Correlation<T>& c, const Workspace& workspace);
+void correlate_direct(const Phases<T>& phases, const Workspace& workspace);
 
 // A third, for images with many zeros (conv2d_sparse.h), where the shape allows it. Returns false,
 // with nothing written to `out`, if a filter holds NaN or infinity.

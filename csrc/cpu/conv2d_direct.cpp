@@ -1,7 +1,9 @@
 // Correlation without panels of the image: up to four result channels at a time straight from the
 // image, or from a padded copy of it, with adjacent results in a vector. For few result channels in a
 // group (depthwise filters, gradients of first layers), where packing would not be repaid, and for
-// short sums (first layers, 1x1 from few channels), where turning the results would decide.
+// short sums (first layers, 1x1 from few channels), where turning the results would decide. The phases
+// of a strided gradient share the copy; those of a line of results are computed side by side, then
+// put in turns.
 //
 // Tried      for sums of 288 to 600 products too: 3x3 64 -> 64 at 56x56 20 % slower than as a product,
 //            3x3 32 -> 64 10 %; there the image's part does not stay in the L1 cache. Prefetching a 1x1
@@ -14,19 +16,34 @@
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kImageValues = 1 << 15;  // of one unit, where the shape allows it
-constexpr std::int64_t kTaskWork = 1 << 19;     // multiplications, or so, of one task
-constexpr std::int64_t kShortSum = 192;         // whose pixels stay in the L1 cache
+constexpr std::int64_t kImageValues = 1 << 15;   // of one unit, where the shape allows it
+constexpr std::int64_t kTaskWork = 1 << 19;      // multiplications, or so, of one task
+constexpr std::int64_t kShortSum = 192;          // whose pixels stay in the L1 cache
+constexpr std::int64_t kBufferValues = 1 << 12;  // of lines whose values take turns in `out`
 constexpr std::int64_t kHeight = kConv2dDirectRows;
 
-// A unit is some lines of results of one image and group, or, where all lines are one, a part of it;
-// a task is some units.
+// A unit is some lines of results of one image and group, of all phases, or, where all lines are one,
+// a part of it; a task is some units.
 struct DirectPlan {
   bool in_place;
-  std::int64_t lines;  // of one unit
+  std::int64_t lines;  // of one unit and phase
   std::int64_t line_chunks, column_chunks, units, tasks;
   std::int64_t copy_lines;
-  std::size_t copy, buffer, offsets, bytes;
+  std::int64_t parts;               // phases that share a line of `out`
+  std::int64_t block;               // lines of them that are computed before they are put there
+  std::size_t copy, buffer, bytes;  // places in a task's scratch memory
+  std::size_t phases, offsets, filters, shared_bytes;  // in that of all tasks
+};
+
+// What all tasks need of a phase.
+template <class T>
+struct DirectPhase {
+  std::int64_t lines, columns, depth;
+  std::int64_t first_line, line_step;  // in `out`
+  std::int64_t corner;                 // of its grid, in that of all phases
+  const std::int64_t* offsets;
+  const T* filters;  // panels of the groups, kHeight rows each
+  std::int64_t filters_of_group;
 };
 
 // Whether results meet the image's pixels one to one: all lines are then as good as one long one.
@@ -37,18 +54,30 @@ bool is_pointwise(const Correlation<T>& c) {
 }
 
 template <class T>
-Correlation<T> with_long_lines(Correlation<T> c) {
-  if (!is_pointwise(c)) return c;
+Phases<T> with_long_lines(const Phases<T>& phases) {
+  Correlation<T> c = phases.at(0, 0);
+  if (!is_pointwise(c)) return phases;
   c.w.size = c.w.outputs = c.out_width = c.positions();
   c.h.size = c.h.outputs = 1;
+  return Phases<T>::of(c);
+}
+
+// One correlation on the grid of all phases.
+template <class T>
+Correlation<T> cover(const Phases<T>& phases) {
+  Correlation<T> c = phases.c;
+  c.h = phases.h.cover(), c.w = phases.w.cover();
   return c;
 }
 
 template <class T>
-DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c) {
+DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Phases<T>& phases) {
   DirectPlan plan{};
+  const Correlation<T> c = cover(phases);
   const std::int64_t lanes = kernels.nr / 2;
-  plan.in_place = c.w.stride == 1 && c.h.is_image() && c.w.is_image() && c.w.outputs >= lanes;
+  plan.parts = phases.w.count;
+  const std::int64_t columns = c.out_width / plan.parts;  // of the phase that has the fewest
+  plan.in_place = c.w.stride == 1 && c.h.is_image() && c.w.is_image() && columns >= lanes;
   const std::int64_t pitch = plan.in_place ? c.w.size : PaddedRow(c.w).pitch;
   plan.lines = c.h.outputs;
   while (plan.lines > 1 && c.channels * c.h.span(plan.lines) * pitch > kImageValues) {
@@ -58,145 +87,200 @@ DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Correlation<T>& c)
   plan.column_chunks = 1;
   if (plan.in_place && plan.lines == 1) {
     plan.column_chunks =
-        std::clamp<std::int64_t>(c.channels * pitch / kImageValues, 1, c.w.outputs / lanes);
+        std::clamp<std::int64_t>(c.channels * pitch / kImageValues, 1, columns / lanes);
   }
   plan.copy_lines = c.h.span(plan.lines);
   plan.units = c.images * c.groups * plan.line_chunks * plan.column_chunks;
+  const std::int64_t count = phases.h.count * phases.w.count;
+  std::int64_t depth = 0;
+  std::size_t filters_bytes = 0;
+  phases.for_each([&](const Correlation<T>& phase) {
+    depth += phase.depth();
+    filters_bytes += packed_filters_bytes(phase, kHeight);
+  });
   const std::int64_t work =
-      plan.lines * c.w.outputs / plan.column_chunks * c.rows * (c.depth() + 1);
+      plan.lines * c.w.outputs / plan.column_chunks * c.rows * (depth + count);
   plan.tasks = std::max<std::int64_t>(1, std::min(plan.units, plan.units * work / kTaskWork));
 
   const std::int64_t copied = plan.in_place ? 0 : c.channels * plan.copy_lines * pitch;
-  const std::int64_t spaced = c.w.out_stride == 1 ? 0 : kHeight * plan.lines * c.w.outputs;
   plan.copy = place_items(plan.bytes, copied + lanes, sizeof(T));
-  plan.buffer = place_items(plan.bytes, spaced, sizeof(T));
-  plan.offsets = place_items(plan.bytes, c.depth(), sizeof(std::int64_t));
+  plan.block = plan.lines;
+  if (plan.parts > 1) {
+    const std::int64_t line = plan.parts * std::min(kHeight, c.rows) * c.w.outputs;
+    plan.block = std::clamp<std::int64_t>(kBufferValues / line, 1, plan.lines);
+    plan.buffer = place_items(plan.bytes, plan.block * line, sizeof(T));
+  }
+  plan.phases = place_items(plan.shared_bytes, count, sizeof(DirectPhase<T>));
+  plan.offsets = place_items(plan.shared_bytes, depth, sizeof(std::int64_t));
+  plan.filters = plan.shared_bytes;
+  plan.shared_bytes += filters_bytes;
   return plan;
 }
 
 template <class T>
-class DirectTask {
+class DirectCall {
  public:
-  DirectTask(const Conv2dKernels<T>& kernels, const Correlation<T>& c, const T* filters,
-             const DirectPlan& plan, std::byte* scratch)
+  DirectCall(const Conv2dKernels<T>& kernels, const Phases<T>& phases, const DirectPlan& plan,
+             std::byte* shared)
       : kernels_(kernels),
-        c_(c),
-        filters_(filters),
+        c_(cover(phases)),
         plan_(plan),
-        row_(plan.in_place ? PaddedRow::of_image(c.w) : PaddedRow(c.w)),
-        channel_stride_(plan.in_place ? c.h.size * c.w.size : plan.copy_lines * row_.pitch),
-        copy_(reinterpret_cast<T*>(scratch + plan.copy)),
-        buffer_(reinterpret_cast<T*>(scratch + plan.buffer)),
-        offsets_(reinterpret_cast<std::int64_t*>(scratch + plan.offsets)) {
-    tap_offsets(c.h, c.w, row_, c.channels, channel_stride_, offsets_);
+        row_(plan.in_place ? PaddedRow::of_image(c_.w) : PaddedRow(c_.w)),
+        channel_stride_(plan.in_place ? c_.h.size * c_.w.size : plan.copy_lines * row_.pitch),
+        phases_(reinterpret_cast<DirectPhase<T>*>(shared + plan.phases)),
+        phases_end_(phases_) {
+    auto* offsets = reinterpret_cast<std::int64_t*>(shared + plan.offsets);
+    std::byte* filters = shared + plan.filters;
+    phases.for_each([&](const Correlation<T>& phase) {
+      T* const panels = reinterpret_cast<T*>(filters);
+      *phases_end_++ = {phase.h.outputs,
+                        phase.w.outputs,
+                        phase.depth(),
+                        phase.h.out_first,
+                        phase.h.out_stride,
+                        corner_of(phase),
+                        offsets,
+                        panels,
+                        packed_filters_of_group(phase, kHeight)};
+      tap_offsets(phase.h, phase.w, row_, phase.channels, channel_stride_, offsets);
+      pack_filters(phase, kHeight, std::max<std::int64_t>(1, phase.channels), panels);
+      offsets += phase.depth();
+      filters += packed_filters_bytes(phase, kHeight);
+    });
   }
 
-  void run(std::int64_t unit) {
+  void run(std::int64_t unit, std::byte* scratch) const {
     const std::int64_t chunks = plan_.line_chunks * plan_.column_chunks;
-    const std::int64_t chunk = unit % chunks, rest = unit / chunks;
-    const std::int64_t group = rest % c_.groups, image = rest / c_.groups;
+    const std::int64_t chunk = unit % chunks, place = unit / chunks;  // image and group
     const std::int64_t line = chunk / plan_.column_chunks * plan_.lines;
-    const Range lines{line, std::min(c_.h.outputs, line + plan_.lines)};
-    const Range columns = columns_of(chunk % plan_.column_chunks);
-    const T* from = c_.image + (image * c_.groups + group) * c_.channels * c_.h.size * c_.w.size;
+    Unit u{};
+    u.group = place % c_.groups, u.column_chunk = chunk % plan_.column_chunks;
+    u.lines = {line, std::min(c_.h.outputs, line + plan_.lines)};
+    u.image = c_.image + place * c_.channels * c_.h.size * c_.w.size;
+    const std::int64_t column = columns_of(u, c_.w.outputs).begin;
     if (plan_.in_place) {
-      from += (c_.h.first + lines.begin * c_.h.stride) * c_.w.size + c_.w.first + columns.begin;
+      u.image += (c_.h.first + line * c_.h.stride) * c_.w.size + c_.w.first + column;
     } else {
-      copy_padded(kernels_, c_.h, c_.w, row_, c_.channels, from, lines.begin * c_.h.stride,
-                  c_.h.span(lines.end - lines.begin), copy_, channel_stride_);
-      from = copy_;
+      T* const copy = reinterpret_cast<T*>(scratch + plan_.copy);
+      copy_padded(kernels_, c_.h, c_.w, row_, c_.channels, u.image, line * c_.h.stride,
+                  c_.h.span(u.lines.end - line), copy, channel_stride_);
+      u.image = copy;
     }
-    T* out = c_.out + (image * c_.groups + group) * c_.rows * c_.out_plane +
-             (c_.h.out_first + lines.begin * c_.h.out_stride) * c_.out_width + c_.w.out_first +
-             columns.begin * c_.w.out_stride;
-    for (std::int64_t row = 0; row < c_.rows; row += kHeight, out += kHeight * c_.out_plane) {
-      compute(group, row, lines.end - lines.begin, columns.end - columns.begin, from, out);
-    }
-  }
-
- private:
-  // Parts of whole vectors, but for the end of the last one.
-  Range columns_of(std::int64_t chunk) const {
-    const std::int64_t lanes = kernels_.nr / 2, outputs = c_.w.outputs;
-    if (plan_.column_chunks == 1) return {0, outputs};
-    const Range vectors = split_range(outputs / lanes, plan_.column_chunks, chunk);
-    return {vectors.begin * lanes,
-            chunk + 1 == plan_.column_chunks ? outputs : vectors.end * lanes};
-  }
-
-  void compute(std::int64_t group, std::int64_t row, std::int64_t lines, std::int64_t columns,
-               const T* image, T* out) {
-    const bool adjacent = c_.w.out_stride == 1;
-    Conv2dDirect<T> direct{};
-    direct.rows = std::min(kHeight, c_.rows - row);
-    direct.lines = lines, direct.columns = columns, direct.depth = c_.depth();
-    direct.a = filters_ + group * packed_filters_of_group(c_, kHeight) + row * c_.depth();
-    direct.image = image, direct.image_line = c_.h.stride * row_.pitch;
-    direct.offsets = offsets_;
-    direct.out = adjacent ? out : buffer_;
-    direct.out_line = adjacent ? c_.h.out_stride * c_.out_width : columns;
-    direct.out_row = adjacent ? c_.out_plane : lines * columns;
-    if (c_.bias != nullptr) direct.bias = c_.bias + group * c_.rows + row;
-    direct.relu = c_.relu;
-    kernels_.direct(direct);
-    if (adjacent && c_.activation == nullptr) return;
-    for (std::int64_t i = 0; i < direct.rows; ++i) {
-      for (std::int64_t y = 0; y < lines; ++y) {
-        const T* from = direct.out + i * direct.out_row + y * direct.out_line;
-        T* to = out + i * c_.out_plane + y * c_.h.out_stride * c_.out_width;
-        if (adjacent) {
-          c_.activation(columns, to, T(0), false, to);
-        } else {
-          for (std::int64_t x = 0; x < columns; ++x) to[x * c_.w.out_stride] = from[x];
+    u.out = c_.out + place * c_.rows * c_.out_plane + column * plan_.parts;
+    u.buffer = reinterpret_cast<T*>(scratch + plan_.buffer);
+    for (std::int64_t row = 0; row < c_.rows; row += kHeight) {
+      for (const DirectPhase<T>* p = phases_; p != phases_end_; p += plan_.parts) {
+        const std::int64_t end = std::min(u.lines.end, p->lines);
+        for (std::int64_t y = line; y < end; y += plan_.block) {
+          compute(u, row, {y, std::min(end, y + plan_.block)}, p);
         }
       }
     }
   }
 
+ private:
+  struct Unit {
+    std::int64_t group;
+    Range lines;
+    std::int64_t column_chunk;
+    const T* image;
+    T *out, *buffer;
+  };
+
+  std::int64_t corner_of(const Correlation<T>& phase) const {
+    if (phase.depth() == 0) return 0;
+    return (phase.h.first - c_.h.first) * row_.pitch + phase.w.first - c_.w.first;
+  }
+
+  // Parts of whole vectors, but for the end of the last one.
+  Range columns_of(const Unit& u, std::int64_t outputs) const {
+    if (plan_.column_chunks == 1) return {0, outputs};
+    const std::int64_t lanes = kernels_.nr / 2;
+    const Range vectors =
+        split_range(c_.out_width / plan_.parts / lanes, plan_.column_chunks, u.column_chunk);
+    return {vectors.begin * lanes,
+            u.column_chunk + 1 == plan_.column_chunks ? outputs : vectors.end * lanes};
+  }
+
+  // Some lines of `out`, which `parts` phases from p on share, for up to kHeight rows.
+  void compute(const Unit& u, std::int64_t row, Range lines, const DirectPhase<T>* p) const {
+    T* const out =
+        u.out + row * c_.out_plane + (p->first_line + lines.begin * p->line_step) * c_.out_width;
+    const std::int64_t out_line = p->line_step * c_.out_width;
+    Conv2dDirect<T> d;  // every field is set below
+    d.rows = std::min(kHeight, c_.rows - row), d.lines = lines.end - lines.begin;
+    d.image_line = c_.h.stride * row_.pitch;
+    d.bias = c_.bias == nullptr ? nullptr : c_.bias + u.group * c_.rows + row;
+    d.relu = c_.relu;
+    d.out = plan_.parts == 1 ? out : u.buffer;
+    d.out_line = plan_.parts == 1 ? out_line : c_.w.outputs;
+    d.out_row = plan_.parts == 1 ? c_.out_plane : d.lines * d.out_line;
+    std::int64_t width = 0;
+    for (const auto* const end = p + plan_.parts; p != end; ++p, d.out += d.rows * d.out_row) {
+      const Range columns = columns_of(u, p->columns);
+      d.columns = columns.end - columns.begin, d.depth = p->depth;
+      d.a = p->filters + u.group * p->filters_of_group + row * p->depth;
+      d.image = u.image + p->corner + (lines.begin - u.lines.begin) * d.image_line;
+      d.offsets = p->offsets;
+      kernels_.direct(d);
+      width += d.columns;
+    }
+    for (std::int64_t i = 0; i < d.rows; ++i) {
+      T* const to = out + i * c_.out_plane;
+      if (plan_.parts > 1) {
+        kernels_.interleave({plan_.parts, d.lines, width, u.buffer + i * d.out_row,
+                             d.rows * d.out_row, d.out_line, to, out_line});
+      }
+      for (std::int64_t y = 0; c_.activation != nullptr && y < d.lines; ++y) {
+        c_.activation(width, to + y * out_line, T(0), false, to + y * out_line);
+      }
+    }
+  }
+
   const Conv2dKernels<T>& kernels_;
-  const Correlation<T>& c_;
-  const T* filters_;  // panels of the groups, kHeight rows each
+  const Correlation<T> c_;
   const DirectPlan& plan_;
   const PaddedRow row_;
   const std::int64_t channel_stride_;
-  T *copy_, *buffer_;
-  std::int64_t* offsets_;
+  DirectPhase<T>*phases_, *phases_end_;
 };
 
 }  // namespace
 
 template <class T>
-bool is_direct(const Correlation<T>& c) {
-  return c.rows <= kHeight ||
-         is_short_sum<T>(c.depth(), kShortSum, is_pointwise(c) ? c.positions() : c.w.outputs);
+bool is_direct(const Phases<T>& phases) {
+  std::int64_t depth = 0, count = 0;  // of the phases that have any
+  phases.for_each(
+      [&](const Correlation<T>& c) { depth += c.depth(), count += c.depth() > 0 ? 1 : 0; });
+  const Correlation<T> c = phases.at(0, 0);
+  return c.rows <= kHeight || is_short_sum<T>(depth / std::max<std::int64_t>(1, count), kShortSum,
+                                              is_pointwise(c) ? c.positions() : c.w.outputs);
 }
 
 template <class T>
-std::size_t correlate_direct_workspace_bytes(const Correlation<T>& c) {
-  const DirectPlan plan = plan_direct(kernel_table().conv2d.of<T>(), with_long_lines(c));
-  return packed_filters_bytes(c, kHeight) + ScratchSlots::bytes(plan.bytes, plan.tasks);
+std::size_t correlate_direct_workspace_bytes(const Phases<T>& phases) {
+  const DirectPlan plan = plan_direct(kernel_table().conv2d.of<T>(), with_long_lines(phases));
+  return plan.shared_bytes + ScratchSlots::bytes(plan.bytes, plan.tasks);
 }
 
 template <class T>
-void correlate_direct(const Correlation<T>& correlation, const Workspace& workspace) {
-  const Correlation<T> c = with_long_lines(correlation);
+void correlate_direct(const Phases<T>& correlations, const Workspace& workspace) {
+  const Phases<T> phases = with_long_lines(correlations);
   const Conv2dKernels<T>& kernels = kernel_table().conv2d.of<T>();
-  const DirectPlan plan = plan_direct(kernels, c);
-  T* const filters = reinterpret_cast<T*>(workspace.ptr);
-  pack_filters(c, kHeight, std::max<std::int64_t>(1, c.channels), filters);
-  ScratchSlots slots(workspace, packed_filters_bytes(c, kHeight), plan.bytes);
+  const DirectPlan plan = plan_direct(kernels, phases);
+  const DirectCall<T> call(kernels, phases, plan, workspace.ptr);
+  ScratchSlots slots(workspace, plan.shared_bytes, plan.bytes);
   parallel_for(plan.tasks, [&](std::int64_t task) {
     ScratchSlots::Lease lease(slots);
-    DirectTask<T> direct(kernels, c, filters, plan, lease.ptr());
     const Range units = split_range(plan.units, plan.tasks, task);
-    for (std::int64_t unit = units.begin; unit < units.end; ++unit) direct.run(unit);
+    for (std::int64_t unit = units.begin; unit < units.end; ++unit) call.run(unit, lease.ptr());
   });
 }
 
-#define KERNELGRAD_INSTANTIATE(T)                                                  \
-  template bool is_direct<T>(const Correlation<T>&);                               \
-  template std::size_t correlate_direct_workspace_bytes<T>(const Correlation<T>&); \
-  template void correlate_direct<T>(const Correlation<T>&, const Workspace&);
+#define KERNELGRAD_INSTANTIATE(T)                                             \
+  template bool is_direct<T>(const Phases<T>&);                               \
+  template std::size_t correlate_direct_workspace_bytes<T>(const Phases<T>&); \
+  template void correlate_direct<T>(const Phases<T>&, const Workspace&);
 KERNELGRAD_INSTANTIATE(float)
 KERNELGRAD_INSTANTIATE(double)
 #undef KERNELGRAD_INSTANTIATE

@@ -77,11 +77,11 @@ void pack_filters(const Correlation<T>& c, std::int64_t height, std::int64_t cha
   const auto pack_matrix = height == gemm.mr ? gemm.pack_a : gemm.pack_b;
   const bool is_matrix = in_order && (height == gemm.mr || height == gemm.nr);
   const std::int64_t of_group = ceil_quotient(c.rows, height);
-  const std::int64_t tasks =
-      std::clamp<std::int64_t>(c.rows * c.depth() / kTaskValues, 1, of_group);
-  parallel_for(c.groups * tasks, [&](std::int64_t task) {
-    const std::int64_t group = task / tasks;
-    const Range some = split_range(of_group, tasks, task % tasks);
+  const std::int64_t values = c.rows * c.depth();
+  const std::int64_t tasks = std::clamp<std::int64_t>(values / kTaskValues, 1, of_group);
+  const std::int64_t parts = std::clamp<std::int64_t>(c.groups * values / kTaskValues, 1, c.groups);
+  const auto pack = [&](std::int64_t group, std::int64_t task) {
+    const Range some = split_range(of_group, tasks, task);
     const Range rows{some.begin * height, std::min(c.rows, some.end * height)};
     const T* filter = c.filter + group * c.filter_group;
     T* to = panels + group * packed_filters_of_group(c, height);
@@ -92,6 +92,10 @@ void pack_filters(const Correlation<T>& c, std::int64_t height, std::int64_t cha
     } else {
       pack_filter_rows(c, filter, rows, height, channels, to);
     }
+  };
+  parallel_for(parts * tasks, [&](std::int64_t index) {
+    const Range groups = split_range(c.groups, parts, index / tasks);
+    for (std::int64_t group = groups.begin; group < groups.end; ++group) pack(group, index % tasks);
   });
 }
 

@@ -126,8 +126,9 @@ T sum(std::int64_t n, const T* x) {
 }
 
 template <class T>
-constexpr Conv2dKernels<T> kernels = {kConv2dMR,     kConv2dNR<T>, points<T>, copy_planes<T>,
-                                      pack_panel<T>, direct<T>,    dots<T>,   sum<T>};
+constexpr Conv2dKernels<T> kernels = {kConv2dMR,      kConv2dNR<T>,  points<T>,
+                                      copy_planes<T>, pack_panel<T>, direct<T>,
+                                      interleave<T>,  dots<T>,       sum<T>};
 
 }  // namespace
 

@@ -66,6 +66,18 @@ struct Conv2dDirect {
 };
 constexpr std::int64_t kConv2dDirectRows = 4;
 
+// Lines of several parts whose values take turns:
+//   to[y * to_line + x * parts + p] = from[p * from_part + y * from_line + x]
+// for y < lines and x * parts + p < width.
+template <class T>
+struct Conv2dInterleave {
+  std::int64_t parts, lines, width;
+  const T* from;
+  std::int64_t from_part, from_line;
+  T* to;
+  std::int64_t to_line;
+};
+
 // sums[i * sums_row + t] += sum over y < height, x < width of
 //     grad[i * grad_row + y * width + x] * image[offsets[t] + y * pitch + x]
 // for i < rows and t < taps.
@@ -92,6 +104,7 @@ struct Conv2dKernels {
                      std::int64_t taps, const std::int64_t* offsets, const Conv2dRuns& runs,
                      T* panel);
   void (*direct)(const Conv2dDirect<T>& lines);
+  void (*interleave)(const Conv2dInterleave<T>& parts);
   void (*dots)(const Conv2dDots<T>& dots);
   T (*sum)(std::int64_t n, const T* x);
 };

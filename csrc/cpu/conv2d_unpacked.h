@@ -1,9 +1,11 @@
 // Convolution kernels that read images and gradients where they lie, for conv2d_ukernel.cpp.
 // Computes   direct: lines of results as sums over (channel, tap) of a filter's value times a line of
-//            the image; dots: sums over positions of grad_out's lines times the image's.
+//            the image; interleave: lines of several parts whose values take turns; dots: sums over
+//            positions of grad_out's lines times the image's.
 // Layout     conv2d_ukernel.h.
 // Edges      any extents. A direct line's last vector overlaps the one before it; a line below a vector
-//            is stored masked. dots masks what is past a line.
+//            is stored masked. interleave ends lines value by value, and has vectors for 2 to 4
+//            parts. dots masks what is past a line.
 // Resources  AVX2: 4 x 3 accumulators, three vectors of the image and one register for the rest; for
 //            fewer rows more vectors.
 // Rounding   one FMA per product (SSE2: product and sum rounded); direct: in depth order, from zero;
@@ -150,6 +152,66 @@ void direct_of(const Conv2dDirect<T>& d) {
 template <class T>
 void direct(const Conv2dDirect<T>& d) {
   if (d.lines * d.columns > 0) direct_of<T>(d);
+}
+
+// PARTS vectors whose lanes take turns hold at `place`, counted through all of them, lane
+// place / PARTS of number place % PARTS. Where that comes from when number p joins those before it:
+template <int PARTS, int L, int p>
+constexpr int source_of_turn(int place) {
+  if (place % PARTS == p) return L + place / PARTS;
+  return p == 1 && place % PARTS == 0 ? place / PARTS : place % L;
+}
+template <class T, int PARTS, int p, int v, std::size_t... l>
+KERNELGRAD_INLINE Vec<T> take_turn(Vec<T> before, Vec<T> part, std::index_sequence<l...>) {
+  constexpr int L = kLanes<T>;
+  return __builtin_shufflevector(before, part,
+                                 (source_of_turn<PARTS, L, p>(v * L + static_cast<int>(l)))...);
+}
+template <class T, int PARTS, int v>
+KERNELGRAD_INLINE void store_turns(const Vec<T> (&part)[PARTS], T* to) {
+  constexpr auto lanes = std::make_index_sequence<kLanes<T>>{};
+  Vec<T> turns = take_turn<T, PARTS, 1, v>(part[0], part[1], lanes);
+  if constexpr (PARTS > 2) turns = take_turn<T, PARTS, 2, v>(turns, part[2], lanes);
+  if constexpr (PARTS > 3) turns = take_turn<T, PARTS, 3, v>(turns, part[3], lanes);
+  store(to + v * kLanes<T>, turns);
+  if constexpr (v + 1 < PARTS) store_turns<T, PARTS, v + 1>(part, to);
+}
+
+// Whole vectors of the lines, the last of them overlapping; returns how many values of each part.
+template <class T, int PARTS>
+std::int64_t interleave_vectors(const Conv2dInterleave<T>& interleave) {
+  constexpr int L = kLanes<T>;
+  const Conv2dInterleave<T> d = interleave;  // a copy, which no store to memory can change
+  const std::int64_t columns = d.width / PARTS, last = columns - L;
+  if (last < 0) return 0;
+  for (std::int64_t y = 0; y < d.lines; ++y) {
+    const T* const from = d.from + y * d.from_line;
+    T* const to = d.to + y * d.to_line;
+    for (std::int64_t i = 0; i < columns; i += L) {
+      const std::int64_t x = i < last ? i : last;
+      Vec<T> part[PARTS];
+#pragma GCC unroll 4
+      for (int p = 0; p < PARTS; ++p) part[p] = load(from + p * d.from_part + x);
+      store_turns<T, PARTS, 0>(part, to + x * PARTS);
+    }
+  }
+  return columns;
+}
+
+template <class T>
+void interleave(const Conv2dInterleave<T>& d) {
+  std::int64_t done = 0;
+  if (d.parts == 2) done = interleave_vectors<T, 2>(d);
+  if (d.parts == 3) done = interleave_vectors<T, 3>(d);
+  if (d.parts == 4) done = interleave_vectors<T, 4>(d);
+  for (std::int64_t y = 0; y < d.lines; ++y) {
+    T* to = d.to + y * d.to_line + done * d.parts;
+    T* const end = d.to + y * d.to_line + d.width;
+    for (const T* from = d.from + y * d.from_line + done; to < end; ++from) {
+      const T* value = from;
+      for (std::int64_t p = 0; p < d.parts && to < end; ++p, value += d.from_part) *to++ = *value;
+    }
+  }
 }
 
 template <class T, int R, int TAPS>

@@ -145,9 +145,8 @@ std::size_t conv2d_grad_input_workspace_bytes(const TensorView& grad_out, const 
                                               const TensorView& grad_x) {
   return with_type(w.dtype, [&]<class T>(T) {
     std::size_t bytes = 0;
-    for_each_phase<T>(grad_out, w, window, groups, grad_x, [&](const Correlation<T>& c) {
-      bytes = std::max(bytes, workspace_bytes(c));
-    });
+    grad_input_phases<T>(grad_out, w, window, groups, grad_x)
+        .for_each([&](const Correlation<T>& c) { bytes = std::max(bytes, workspace_bytes(c)); });
     return bytes;
   });
 }
@@ -155,8 +154,8 @@ std::size_t conv2d_grad_input_workspace_bytes(const TensorView& grad_out, const 
 void conv2d_grad_input(const TensorView& grad_out, const TensorView& w, const Window2d& window,
                        std::int64_t groups, const TensorView& grad_x, Workspace& workspace) {
   with_type(w.dtype, [&]<class T>(T) {
-    for_each_phase<T>(grad_out, w, window, groups, grad_x,
-                      [&](const Correlation<T>& c) { correlate(c, workspace); });
+    grad_input_phases<T>(grad_out, w, window, groups, grad_x)
+        .for_each([&](const Correlation<T>& c) { correlate(c, workspace); });
   });
 }
 

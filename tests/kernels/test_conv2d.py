@@ -76,6 +76,14 @@ LARGE = {
     "pointwise, deep": ((3, 200, 14, (8, 9), (1, 1)), {}),
     "pointwise strided": ((3, 9, 14, (8, 9), (1, 1)), {"stride": (3, 2)}),
     "stride beyond the image": ((2, 3, 4, (7, 5), (3, 2)), {"stride": (50, 60)}),
+    "depthwise strided": (
+        (2, 1, 1, (41, 56), (3, 3)),
+        {"groups": 5, "padding": (1, 1, 1, 1), "stride": (2, 2)},
+    ),
+    "turns of three": ((2, 4, 5, (37, 131), (3, 4)), {"stride": (2, 3), "padding": (0, 1, 2, 0)}),
+    "turns of four": ((2, 3, 7, (37, 139), (5, 7)), {"stride": (4, 4), "padding": (2, 2, 3, 3)}),
+    "turns of five": ((2, 1, 2, (9, 83), (2, 3)), {"groups": 3, "stride": (1, 5)}),
+    "patches, long lines": ((1, 3, 140, (4, 1000), (2, 2)), {"stride": (2, 2)}),
     "dilation": ((2, 3, 4, (23, 25), (3, 3)), {"dilation": (10, 11), "stride": (4, 6)}),
 }
 

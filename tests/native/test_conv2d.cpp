@@ -176,6 +176,10 @@ TEST(conv2d_direct) {
   check_both({2, 1, 1, 11, 43, windows(3, 1, 1, 1), 5, true});
   check_both({2, 1, 2, 15, 23, {{3, 2, 1, 1, 1}, {5, 2, 2, 0, 2}}, 3});
   check_both({1, 10, 1, 12, 13, windows(5, 1, 2, 1)});
+  check_both({2, 1, 1, 13, 38, windows(3, 2, 1, 1), 3});  // two to five values in turn
+  check_both({1, 5, 3, 33, 131, {{3, 2, 1, 1, 1}, {4, 3, 0, 2, 1}}});
+  check_both({1, 2, 3, 14, 75, windows(5, 4, 2, 1), 2});
+  check_both({1, 1, 2, 7, 49, {{2, 1, 0, 0, 1}, {3, 5, 1, 1, 1}}, 2});
   check_both({0, 1, 1, 5, 5, windows(3, 1, 0, 1), 2});
 }
 
