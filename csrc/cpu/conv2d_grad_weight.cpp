@@ -12,7 +12,6 @@
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kTasks = 32;              // enough to keep many cores busy
 constexpr std::int64_t kPositionsOfPart = 1024;  // below, adding the parts would show
 constexpr std::int64_t kPieceOfSum = 1 << 15;    // values that one task adds
 
@@ -72,7 +71,7 @@ class GradWeightCall {
     const std::int64_t activations = g_.images * (g_.groups * g_.channels * g_.h.size * g_.w.size +
                                                   g_.groups * g_.rows * g_.positions());
     const std::int64_t parts = std::min({g_.images, g_.images * g_.positions() / kPositionsOfPart,
-                                         kTasks / plan.tasks, activations / (8 * size_)});
+                                         kGradWeightTasks / plan.tasks, activations / (8 * size_)});
     return {plan, std::max<std::int64_t>(parts, 1), run};
   }
 

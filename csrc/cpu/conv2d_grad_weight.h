@@ -30,10 +30,13 @@ struct GradWeightChunk {
   std::int64_t images, lines;
 };
 
+constexpr std::int64_t kGradWeightTasks = 32;  // enough to keep many cores busy
+
 struct GradWeightPlan {
   GradWeightChunk chunk;
   std::int64_t tasks, tasks_of_group;
-  std::int64_t columns;  // (channel, tap) pairs of one task; a multiple of nr, or of taps
+  std::int64_t columns;  // (channel, tap) pairs of one task or block; a multiple of nr, or of taps
+  std::int64_t rows, blocks;  // of one task of a product
   std::int64_t copy_lines, pitch;
   std::size_t copy, panels, points, offsets, taps, bytes;  // places in a task's scratch memory
 };

@@ -158,9 +158,10 @@ void check_both(const Problem& p) {
 
 TEST(conv2d_product) {
   check_both({2, 22, 7, 9, 11, windows(3, 1, 1, 1), 1, true});
-  check_both({9, 22, 5, 5, 5, windows(3, 1, 1, 1)});    // tiles of several images
-  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});   // several passes
-  check_both({1, 50, 131, 4, 5, windows(2, 1, 0, 1)});  // several blocks of rows
+  check_both({9, 22, 5, 5, 5, windows(3, 1, 1, 1)});      // tiles of several images
+  check_both({1, 75, 13, 6, 6, windows(3, 1, 1, 1)});     // several passes
+  check_both({1, 50, 131, 4, 5, windows(2, 1, 0, 1)});    // several blocks of rows
+  check_both({1, 40, 3, 5, 5, windows(3, 1, 1, 1), 32});  // several blocks of columns in a task
   check_both({2, 3, 4, 13, 12, {{3, 2, 0, 2, 2}, {2, 3, 3, 1, 1}}, 2, true});
   check_both({2, 3, 4, 23, 25, {{3, 4, 1, 0, 5}, {3, 6, 0, 2, 7}}});
   check_both({2, 3, 4, 7, 5, {{3, 50, 0, 0, 1}, {2, 60, 0, 0, 1}}});
