@@ -7,7 +7,9 @@
 // padding), and adds the chunk's product to the gradient; the image is read where it lies.
 //
 // Tried      panels of the image, a factor of taps more to pack, with grad_out read in place: 3x3 and 5x5
-//            3 to 10 % slower, in four groups 32 %; 1x1 64 -> 256 7 % faster (AVX2, Zen 3).
+//            3 to 10 % slower, in four groups 32 %; 1x1 64 -> 256 7 % faster. 256 positions, whose panel
+//            leaves room in the L1 cache: 1 to 7 % slower. Half of kCopyValues: 1x1 3 to 9 % slower
+//            (AVX2, Zen 3).
 #include "common/scratch_slots.h"
 #include "cpu/conv2d_grad_weight.h"
 #include "cpu/kernel_table.h"
@@ -15,7 +17,7 @@
 namespace kernelgrad::cpu {
 namespace {
 
-constexpr std::int64_t kPositions = 256;       // of one chunk: a panel that stays in the L1 cache
+constexpr std::int64_t kPositions = 400;       // of one chunk: sums are seldom read and written
 constexpr std::int64_t kColumns = 288;         // of one block, whose pixels stay in the L2 cache
 constexpr std::int64_t kRows = 128;            // of one task, whose panels share it with them
 constexpr std::int64_t kCopyValues = 1 << 17;  // of the padded copy, where the shape allows it

@@ -6,7 +6,8 @@
 // Resources  AVX2: 6 x 2 accumulators, two vectors of b and one broadcast in registers.
 // Rounding   one FMA per product (SSE2: product and sum rounded), in depth order, from zero; out is
 //            added to the finished sum.
-// Tried      -
+// Tried      asking for a few rows of out with each tile, or for all with the last two, instead of all with
+//            the first: no difference in filters' gradients of 512 channels (AVX2, Zen 3).
 // Source     Goto & van de Geijn, Anatomy of high-performance matrix multiplication, 2008.
 #include "cpu/conv2d_ukernel.h"
 
