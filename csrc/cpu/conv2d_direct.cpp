@@ -20,6 +20,7 @@ constexpr std::int64_t kImageValues = 1 << 15;   // of one unit, where the shape
 constexpr std::int64_t kTaskWork = 1 << 19;      // multiplications, or so, of one task
 constexpr std::int64_t kShortSum = 192;          // whose pixels stay in the L1 cache
 constexpr std::int64_t kBufferValues = 1 << 12;  // of lines whose values take turns in `out`
+constexpr std::int64_t kAhead = 1 << 11;         // of the next unit's image
 constexpr std::int64_t kHeight = kConv2dDirectRows;
 
 // A unit is some lines of results of one image and group, of all phases, or, where all lines are one,
@@ -165,6 +166,10 @@ class DirectCall {
       copy_padded(kernels_, c_.h, c_.w, row_, c_.channels, u.image, line * c_.h.stride,
                   c_.h.span(u.lines.end - line), copy, channel_stride_);
       u.image = copy;
+      if (plan_.line_chunks == 1 && place + 1 < c_.images * c_.groups) {
+        const std::int64_t values = c_.channels * c_.h.size * c_.w.size;
+        prefetch(c_.image + (place + 1) * values, std::min(values, kAhead));
+      }
     }
     u.out = c_.out + place * c_.rows * c_.out_plane + column * plan_.parts;
     u.buffer = reinterpret_cast<T*>(scratch + plan_.buffer);
