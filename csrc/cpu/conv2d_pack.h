@@ -77,20 +77,38 @@ KERNELGRAD_INLINE void copy_row(const Conv2dCopy<T>& copy, const T* from, T* to)
   }
 }
 
-template <class T>
-void copy_planes(const Conv2dCopy<T>& copy) {
+// STEP: of rows that begin and end with at most a vector of zeros; 0: of any.
+template <class T, int STEP>
+void copy_planes_of(const Conv2dCopy<T>& planes) {
+  const Conv2dCopy<T> copy = planes;  // a copy, which no store to memory can change
   for (std::int64_t p = 0; p < copy.planes; ++p) {
     const T* from = copy.from + p * copy.from_plane;
     T* to = copy.to + p * copy.to_plane;
     for (std::int64_t y = 0; y < copy.height; ++y, to += copy.to_pitch) {
       if (y < copy.above || y >= copy.above + copy.rows) {
         clear(to, copy.width, 0, copy.width);
-      } else {
-        copy_row(copy, from, to);
-        from += copy.from_pitch;
+        continue;
       }
+      if constexpr (STEP == 0) {
+        copy_row(copy, from, to);
+      } else {
+        store(to, Vec<T>{});
+        store(to + copy.width - kLanes<T>, Vec<T>{});
+        copy_vectors<T, STEP>(from, copy.count, to + copy.before);
+      }
+      from += copy.from_pitch;
     }
   }
+}
+
+template <class T>
+void copy_planes(const Conv2dCopy<T>& copy) {
+  const std::int64_t behind = copy.width - copy.before - copy.count;
+  const bool by_vectors =
+      copy.count >= kLanes<T> && copy.before <= kLanes<T> && behind <= kLanes<T>;
+  if (by_vectors && copy.from_step == 1) return copy_planes_of<T, 1>(copy);
+  if (by_vectors && copy.from_step == 2) return copy_planes_of<T, 2>(copy);
+  copy_planes_of<T, 0>(copy);
 }
 
 // RUNS runs of at most V vectors each, known at compile time for the common few.
