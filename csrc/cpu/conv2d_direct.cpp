@@ -154,7 +154,7 @@ class DirectCall {
     const std::int64_t chunks = plan_.line_chunks * plan_.column_chunks;
     const std::int64_t chunk = unit % chunks, place = unit / chunks;  // image and group
     const std::int64_t line = chunk / plan_.column_chunks * plan_.lines;
-    Unit u{};
+    Unit u;  // every field is set below
     u.group = place % c_.groups, u.column_chunk = chunk % plan_.column_chunks;
     u.lines = {line, std::min(c_.h.outputs, line + plan_.lines)};
     u.image = c_.image + place * c_.channels * c_.h.size * c_.w.size;

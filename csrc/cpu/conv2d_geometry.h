@@ -54,7 +54,7 @@ template <class T>
 void copy_padded(const Conv2dKernels<T>& kernels, const ConvAxis& h, const ConvAxis& w,
                  const PaddedRow& row, std::int64_t channels, const T* image, std::int64_t first,
                  std::int64_t height, T* out, std::int64_t out_channel) {
-  Conv2dCopy<T> copy{};
+  Conv2dCopy<T> copy;  // every field is set below
   copy.planes = channels, copy.from_plane = h.size * w.size, copy.to_plane = out_channel;
   const std::int64_t first_y = h.first + first * h.grid;
   copy.height = height;
