@@ -57,30 +57,29 @@ inline ConvAxis grad_input_axis(const Window& window, std::int64_t size, std::in
   return axis;
 }
 
-// The phases of one axis of a gradient, or one axis alone.
+// The phases of one axis of a gradient; without a size, one axis alone.
 struct AxisPhases {
   std::int64_t count;
-  ConvAxis alone;
-  Window window;
   std::int64_t size, outputs;  // of the gradient, and of what it is computed from
+  Window window;
 
-  static AxisPhases of(const ConvAxis& axis) { return {1, axis, {}, 0, 0}; }
+  static AxisPhases alone() { return {1, 0, 0, {}}; }
   static AxisPhases of_grad_input(const Window& window, std::int64_t size, std::int64_t outputs) {
-    return {std::min(window.stride, size), {}, window, size, outputs};
+    return {std::min(window.stride, size), size, outputs, window};
   }
   ConvAxis operator[](std::int64_t phase) const {
-    return size == 0 ? alone : grad_input_axis(window, size, outputs, phase);
+    return grad_input_axis(window, size, outputs, phase);
   }
-  // An axis with the grid points of all phases, and as many results as the first, which has the most.
-  ConvAxis cover() const {
-    ConvAxis all = (*this)[0];
+  // `first`, which has the most results, on the grid points of all phases.
+  ConvAxis cover(const ConvAxis& first) const {
+    ConvAxis all = first;
     for (std::int64_t phase = 1; phase < count; ++phase) {
       const ConvAxis axis = (*this)[phase];
       if (axis.taps == 0) continue;
       if (all.taps == 0) all.first = axis.first;
-      const std::int64_t first = std::min(all.first, axis.first);
-      const std::int64_t last = std::max(all.first + all.span(1), axis.first + axis.span(1));
-      all.first = first, all.taps = last - first, all.step = 1;
+      const std::int64_t begin = std::min(all.first, axis.first);
+      const std::int64_t end = std::max(all.first + all.span(1), axis.first + axis.span(1));
+      all.first = begin, all.taps = end - begin, all.step = 1;
     }
     return all;
   }

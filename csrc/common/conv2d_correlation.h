@@ -69,19 +69,21 @@ Correlation<T> forward_correlation(const TensorView& x, const TensorView& w, con
 // correlation alone.
 template <class C>
 struct CorrelationPhases {
-  C c;  // but for the axes
+  C c;  // the first of them
   AxisPhases h, w;
 
-  static CorrelationPhases of(const C& c) { return {c, AxisPhases::of(c.h), AxisPhases::of(c.w)}; }
-  C at(std::int64_t y, std::int64_t x) const {
-    C phase = c;
-    phase.h = h[y], phase.w = w[x];
-    return phase;
-  }
+  static CorrelationPhases of(const C& c) { return {c, AxisPhases::alone(), AxisPhases::alone()}; }
+  std::int64_t count() const { return h.count * w.count; }
   template <class Function>
   void for_each(Function&& function) const {
+    if (count() == 1) return function(c);
+    C phase = c;
     for (std::int64_t y = 0; y < h.count; ++y) {
-      for (std::int64_t x = 0; x < w.count; ++x) function(at(y, x));
+      phase.h = h[y];
+      for (std::int64_t x = 0; x < w.count; ++x) {
+        phase.w = w[x];
+        function(static_cast<const C&>(phase));
+      }
     }
   }
 };
@@ -102,8 +104,11 @@ CorrelationPhases<C> grad_input_phases(const TensorView& grad_out, const TensorV
   c.out = grad_x.data<T>();
   c.out_plane = height * width;
   c.out_width = width;
-  return {c, AxisPhases::of_grad_input(window.height, height, grad_out.sizes[2]),
-          AxisPhases::of_grad_input(window.width, width, grad_out.sizes[3])};
+  CorrelationPhases<C> phases{c,
+                              AxisPhases::of_grad_input(window.height, height, grad_out.sizes[2]),
+                              AxisPhases::of_grad_input(window.width, width, grad_out.sizes[3])};
+  phases.c.h = phases.h[0], phases.c.w = phases.w[0];
+  return phases;
 }
 
 }  // namespace kernelgrad

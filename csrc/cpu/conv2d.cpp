@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 bool is_empty(const Phases<T>& phases) {
-  return phases.h.count * phases.w.count == 0 || phases.at(0, 0).is_empty();
+  return phases.count() == 0 || phases.c.is_empty();
 }
 
 template <class T>
@@ -22,7 +22,7 @@ bool may_be_sparse(const Phases<T>& phases) {
 
 template <class T>
 bool is_sparse(const Phases<T>& phases) {
-  const Correlation<T> c = phases.at(0, 0);
+  const Correlation<T>& c = phases.c;
   return may_be_sparse(phases) &&
          has_many_zeros(c.image, c.images * c.groups * c.channels * c.h.size * c.w.size);
 }

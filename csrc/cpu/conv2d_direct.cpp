@@ -57,8 +57,8 @@ bool is_pointwise(const Correlation<T>& c) {
 
 template <class T>
 Phases<T> with_long_lines(const Phases<T>& phases) {
-  Correlation<T> c = phases.at(0, 0);
-  if (!is_pointwise(c)) return phases;
+  if (!is_pointwise(phases.c)) return phases;
+  Correlation<T> c = phases.c;
   c.w.size = c.w.outputs = c.out_width = c.positions();
   c.h.size = c.h.outputs = 1;
   return Phases<T>::of(c);
@@ -68,7 +68,7 @@ Phases<T> with_long_lines(const Phases<T>& phases) {
 template <class T>
 Correlation<T> cover(const Phases<T>& phases) {
   Correlation<T> c = phases.c;
-  c.h = phases.h.cover(), c.w = phases.w.cover();
+  c.h = phases.h.cover(c.h), c.w = phases.w.cover(c.w);
   return c;
 }
 
@@ -93,7 +93,7 @@ DirectPlan plan_direct(const Conv2dKernels<T>& kernels, const Phases<T>& phases)
   }
   plan.copy_lines = c.h.span(plan.lines);
   plan.units = c.images * c.groups * plan.line_chunks * plan.column_chunks;
-  const std::int64_t count = phases.h.count * phases.w.count;
+  const std::int64_t count = phases.count();
   std::int64_t depth = 0;
   std::size_t filters_bytes = 0;
   phases.for_each([&](const Correlation<T>& phase) {
@@ -258,7 +258,7 @@ bool is_direct(const Phases<T>& phases) {
   std::int64_t depth = 0, count = 0;  // of the phases that have any
   phases.for_each(
       [&](const Correlation<T>& c) { depth += c.depth(), count += c.depth() > 0 ? 1 : 0; });
-  const Correlation<T> c = phases.at(0, 0);
+  const Correlation<T>& c = phases.c;
   return c.rows <= kHeight || is_short_sum<T>(depth / std::max<std::int64_t>(1, count), kShortSum,
                                               is_pointwise(c) ? c.positions() : c.w.outputs);
 }
