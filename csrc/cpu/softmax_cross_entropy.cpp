@@ -43,8 +43,7 @@ void transpose(std::int64_t rows, std::int64_t columns, const T* in, std::int64_
   }
 }
 
-// A block of logits, soft targets or gradients as columns, layout.block apart. (Written back past the caches:
-// .87 of the time where the classes lie a multiple of a line apart, 1.2 times as long elsewhere.)
+// A block of logits or soft targets as columns, layout.block apart, or room for its exponentials.
 template <class T>
 struct Staged {
   T values[kStagedBytes / static_cast<std::int64_t>(sizeof(T))];
@@ -56,8 +55,7 @@ struct Staged {
       constexpr std::int64_t kLine = 64 / sizeof(T);
       for (std::int64_t c = 0; c < layout.classes; ++c) {
         const T* const line = block + c * layout.class_stride;
-        // The next class comes in meanwhile; a whole block ahead, classes a power of two apart would
-        // push each other out.
+        // The block behind this one comes nearer meanwhile. (The next class instead: no faster.)
         for (std::int64_t j = 0; j < positions; j += kLine) {
           __builtin_prefetch(line + positions + j, 0, 2);
         }

@@ -35,8 +35,8 @@ struct KeptExponentials {
 
 template <class T>
 struct CrossEntropyFunctions {
-  // lse[i] = log(sum over c of exp(x_c)). Keeps the exponentials, unless kept is null, of rows of at most
-  // kMaxKeptClasses, or of columns that fit in a cache.
+  // lse[i] = log(sum over c of exp(x_c)). Keeps the exponentials, unless kept is null: of rows of at most
+  // kMaxKeptClasses, or of so few columns that kMaxPositions factors do.
   void (*log_sum_exp)(const CrossEntropyRun& run, const T* x, double* lse,
                       KeptExponentials<T>* kept);
   // mass[i] = sum of a_c; gap[i] = sum of a_c (lse[i] - x_c), unless gap is null.
