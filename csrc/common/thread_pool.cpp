@@ -64,12 +64,7 @@ class Pool {
       job.link = jobs_;
       jobs_ = &job;
       posted_.fetch_add(1, std::memory_order_release);
-      const auto now = WorkerPlacement::Clock::now();
-      TakenCpus taken;
-      int placed = 0;
-      for (WorkerPlacement* w = workers_; w != nullptr && placed < helpers; w = w->link) {
-        placed += w->wakes_beside(taken, now);
-      }
+      if (sleeping_ > 0) place_sleepers(helpers);
     }
     for (int i = 0; i < helpers; ++i) work_.notify_one();
 
@@ -116,6 +111,14 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &saved, nullptr);
   }
 
+  void place_sleepers(int helpers) {
+    const auto now = WorkerPlacement::Clock::now();
+    TakenCpus taken;
+    for (WorkerPlacement* w = workers_; w != nullptr && helpers > 0; w = w->link) {
+      helpers -= w->wakes_beside(taken, now);
+    }
+  }
+
   Job* join_job() {
     for (Job* job = jobs_; job != nullptr; job = job->link) {
       if (job->free_slots == 0) continue;
@@ -154,7 +157,9 @@ class Pool {
       }
       lock.lock();
       placement.rests();
+      ++sleeping_;
       work_.wait(lock, [&] { return posted_.load(std::memory_order_relaxed) != seen; });
+      --sleeping_;
       placement.woke();
     }
   }
@@ -162,7 +167,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable work_, done_;
   Job* jobs_ = nullptr;
-  int started_ = 0;
+  int started_ = 0, sleeping_ = 0;
   WorkerPlacement* workers_ = nullptr;  // on their stacks, which last as long as the process
   std::atomic<std::uint64_t> posted_{0};
 };

@@ -52,9 +52,10 @@ class WorkerPlacement {
   using Clock = std::chrono::steady_clock;
   WorkerPlacement* link = nullptr;
 
+  // By the worker.
+  WorkerPlacement() : thread_(static_cast<pid_t>(syscall(SYS_gettid))) {}
   // The worker is about to sleep.
   void rests() {
-    thread_ = static_cast<pid_t>(syscall(SYS_gettid));
     cpu_ = sched_getcpu();
     since_ = Clock::now();
     asleep_ = true;
@@ -83,7 +84,7 @@ class WorkerPlacement {
   // After so long without work a virtual CPU has halted.
   static constexpr std::chrono::microseconds kHalted{200};
 
-  pid_t thread_ = 0;
+  const pid_t thread_;
   int cpu_ = -1;
   Clock::time_point since_;
   bool asleep_ = false, bound_ = false;

@@ -230,12 +230,7 @@ void average_planes_grad(const PoolAxis& h, const PoolAxis& w, bool include_pad,
   for (std::int64_t c = 0; c < w.outputs + kLanes<T>; ++c) {
     numbers[c] = c < w.outputs ? static_cast<T>(divisor_of(w, c, include_pad)) : T(1);
   }
-  const bool two = w.taps == 2, three = w.taps == 3;
-  auto* lines = w.stride == 1   ? (three ? spread_lines<T, 3, 1> : spread_lines<T, 0, 1>)
-                : w.stride == 2 ? (two     ? spread_lines<T, 2, 2>
-                                   : three ? spread_lines<T, 3, 2>
-                                           : spread_lines<T, 0, 2>)
-                                : spread_lines<T, 0, 0>;
+  const auto lines = by_taps_and_stride(w, []<int K, int S>() { return &spread_lines<T, K, S>; });
   Ahead ahead(grad_out, traffic);
   Outlet<T> outlet(grad_x, traffic);
   for (std::int64_t p = 0; p < planes; ++p, grad_out += h.outputs * w.outputs) {

@@ -124,12 +124,7 @@ void max_lines(const PoolAxis h, const PoolAxis w, const T* x, Interval inside, 
 template <class T>
 void max_planes(const PoolAxis& h, const PoolAxis& w, std::int64_t planes, const T* x,
                 Traffic traffic, T* out, std::int64_t* indices) {
-  const bool two = w.taps == 2, three = w.taps == 3;
-  auto* lines = w.stride == 1   ? (three ? max_lines<T, 3, 1> : max_lines<T, 0, 1>)
-                : w.stride == 2 ? (two     ? max_lines<T, 2, 2>
-                                   : three ? max_lines<T, 3, 2>
-                                           : max_lines<T, 0, 2>)
-                                : max_lines<T, 0, 0>;
+  const auto lines = by_taps_and_stride(w, []<int K, int S>() { return &max_lines<T, K, S>; });
   const Interval inside = results_inside(w);
   Ahead ahead(x, traffic);
   Outlet<T> outlet(out, traffic);

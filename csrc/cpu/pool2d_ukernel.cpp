@@ -124,14 +124,7 @@ void average_planes(const PoolAxis& h, const PoolAxis& w, bool include_pad, std:
     const T area = static_cast<T>(divisor_of(h, 0, include_pad) * divisor_of(w, 0, include_pad));
     return average_whole(planes, h.size * w.size, area, x, out);
   }
-  const bool two = w.taps == 2, three = w.taps == 3;
-  auto* lines = w.stride == 1   ? (two     ? average_lines<T, 2, 1>
-                                   : three ? average_lines<T, 3, 1>
-                                           : average_lines<T, 0, 1>)
-                : w.stride == 2 ? (two     ? average_lines<T, 2, 2>
-                                   : three ? average_lines<T, 3, 2>
-                                           : average_lines<T, 0, 2>)
-                                : average_lines<T, 0, 0>;
+  const auto lines = by_taps_and_stride(w, []<int K, int S>() { return &average_lines<T, K, S>; });
   const Interval inside = results_inside(w);
   Ahead ahead(x, traffic);
   Outlet<T> outlet(out, traffic);

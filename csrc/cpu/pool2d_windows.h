@@ -64,6 +64,19 @@ KERNELGRAD_INLINE std::int64_t divisor_of(const PoolAxis& axis, std::int64_t o, 
   return smaller(end, axis.size) - larger(start, 0);
 }
 
+// choose.operator()<K, S>() for the taps K and the stride S of an axis, each 0 unless loops are made for it.
+template <class Choose>
+KERNELGRAD_INLINE auto by_taps_and_stride(const PoolAxis& w, Choose choose) {
+  const auto with_stride = [&]<int S>() KERNELGRAD_LAMBDA_INLINE {
+    return w.taps == 2   ? choose.template operator()<2, S>()
+           : w.taps == 3 ? choose.template operator()<3, S>()
+                         : choose.template operator()<0, S>();
+  };
+  return w.stride == 1   ? with_stride.template operator()<1>()
+         : w.stride == 2 ? with_stride.template operator()<2>()
+                         : choose.template operator()<0, 0>();
+}
+
 // Every other number of a, from the first or second on (A = 0 or 1), then of b (B), by halves of 16 bytes: one
 // instruction at every level; in_order() of it, or of what is made from it lane by lane, joins the halves.
 template <class T, int A, int B, std::size_t... l>
