@@ -30,6 +30,14 @@ struct CrossEntropyOptions {
   LossReduction reduction;
 };
 
+// Which elements of x (N, C, S) are normalised together, and how.
+struct NormalizationOptions {
+  std::int64_t groups;  // of an item's channels, neighbours; 0: each channel over all items
+  bool centred;         // false: no mean is subtracted, and var is the mean of squares
+  bool given;           // mean and var are constants from elsewhere, not those of x
+  double eps;
+};
+
 // One parameter of an optimizer step and what belongs to it: contiguous arrays of one size and dtype.
 struct ParameterSlot {
   std::int64_t size;
@@ -96,6 +104,24 @@ void softmax_cross_entropy_grad(const TensorView& grad_out, const TensorView& lo
 std::size_t reduce_workspace_bytes(Reduction op, const TensorView& x, std::uint32_t axes);
 void reduce(Reduction op, const TensorView& x, std::uint32_t axes, double correction,
             const TensorView& out, Workspace& workspace);
+
+// --- normalization (normalization.cpp, normalization_grad.cpp) ---
+// out = (x - mean) / sqrt(var + eps) * weight + bias. x, out and their gradients (N, C, S), weight, bias and
+// theirs (C), mean and var (N, groups), or (C) without groups; all contiguous, of one dtype. weight
+// and bias may be null (1 and 0), mean where not centred.
+std::size_t normalize_workspace_bytes(const TensorView& x, const NormalizationOptions& options);
+// Writes mean and var (that divides by the number of elements; NaN of none) unless they are given.
+void normalize(const TensorView& x, const TensorView* weight, const TensorView* bias,
+               const NormalizationOptions& options, const TensorView* mean, const TensorView& var,
+               const TensorView& out, Workspace& workspace);
+// Each gradient that is not null.
+std::size_t normalize_grad_workspace_bytes(const TensorView& x,
+                                           const NormalizationOptions& options);
+void normalize_grad(const TensorView& grad_out, const TensorView& x, const TensorView* mean,
+                    const TensorView& var, const TensorView* weight,
+                    const NormalizationOptions& options, const TensorView* grad_x,
+                    const TensorView* grad_weight, const TensorView* grad_bias,
+                    Workspace& workspace);
 
 // --- matmul (matmul.cpp) ---
 // out = activation(a·b + bias). a (..., m, k) and b (..., k, n) have out's leading extents (stride

@@ -13,6 +13,7 @@ void bind_matmul(pybind11::module_& m);
 void bind_reduction(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_softmax_cross_entropy(pybind11::module_& m);
+void bind_normalization(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_dispatch(pybind11::module_& m);

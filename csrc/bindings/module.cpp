@@ -22,6 +22,7 @@ PYBIND11_MODULE(_cpu, m) {
   kernelgrad::bindings::bind_elementwise(m);
   kernelgrad::bindings::bind_reduction(m);
   kernelgrad::bindings::bind_matmul(m);
+  kernelgrad::bindings::bind_normalization(m);
   kernelgrad::bindings::bind_optimizer(m);
   kernelgrad::bindings::bind_conv2d(m);
   kernelgrad::bindings::bind_softmax(m);

@@ -29,6 +29,8 @@ const GemmAmxKernels kNoTiles;
     level::fma_peak_kernels,        \
     level::gemm_kernels,            \
     tiles,                          \
+    level::normalization_kernels,   \
+    level::normalization_grad_kernels, \
     level::optimizer_kernels,       \
     level::pool2d_kernels,          \
     level::reduction_kernels,       \

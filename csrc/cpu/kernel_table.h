@@ -11,6 +11,7 @@
 #include "cpu/fma_peak_ukernel.h"
 #include "cpu/gemm_amx_ukernel.h"
 #include "cpu/gemm_ukernel.h"
+#include "cpu/normalization_ukernel.h"
 #include "cpu/optimizer_ukernel.h"
 #include "cpu/pool2d_ukernel.h"
 #include "cpu/reduction_ukernel.h"
@@ -29,6 +30,8 @@ struct KernelTable {
   const FmaPeakKernels& fma_peak;
   const GemmKernelSet& gemm;
   const GemmAmxKernels& gemm_amx;  // null pointers but on level amx
+  const NormalizationKernels& normalization;
+  const NormalizationGradKernels& normalization_grad;
   const OptimizerKernels& optimizer;
   const Pool2dKernels& pool2d;
   const ReductionKernels& reduction;

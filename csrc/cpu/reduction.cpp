@@ -28,12 +28,7 @@ constexpr std::int64_t kCacheBytes = 1 << 17;
 
 template <class T>
 const ReductionFunctions<T>& functions() {
-  const ReductionKernels& kernels = kernel_table().reduction;
-  if constexpr (sizeof(T) == 4) {
-    return kernels.f32;
-  } else {
-    return kernels.f64;
-  }
+  return kernel_table().reduction.of<T>();
 }
 
 // Positions in input and centre of index p over a stage's outer axes (row-major).

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cpu/isa_levels.h"
+#include "cpu/per_dtype.h"
 
 namespace kernelgrad::cpu {
 
@@ -24,10 +25,7 @@ struct ReductionFunctions {
                           const T* centre, T* out);
 };
 
-struct ReductionKernels {
-  ReductionFunctions<float> f32;
-  ReductionFunctions<double> f64;
-};
+using ReductionKernels = PerDtype<ReductionFunctions>;
 
 KERNELGRAD_FOR_EACH_ISA(extern const ReductionKernels reduction_kernels;)
 

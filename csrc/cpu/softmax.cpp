@@ -15,12 +15,7 @@ constexpr std::int64_t kColumnBlock = 128;
 
 template <class T>
 const SoftmaxFunctions<T>& functions() {
-  const SoftmaxKernels& kernels = kernel_table().softmax;
-  if constexpr (sizeof(T) == 4) {
-    return kernels.f32;
-  } else {
-    return kernels.f64;
-  }
+  return kernel_table().softmax.of<T>();
 }
 
 // rows(count, n, offset) for runs of rows, or columns(count, n, inner, offset) for runs of columns; a task

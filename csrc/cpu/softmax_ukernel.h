@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cpu/isa_levels.h"
+#include "cpu/per_dtype.h"
 
 namespace kernelgrad::cpu {
 
@@ -22,10 +23,7 @@ struct SoftmaxFunctions {
                           const T* grad_out, const T* y, T* out);
 };
 
-struct SoftmaxKernels {
-  SoftmaxFunctions<float> f32;
-  SoftmaxFunctions<double> f64;
-};
+using SoftmaxKernels = PerDtype<SoftmaxFunctions>;
 
 KERNELGRAD_FOR_EACH_ISA(extern const SoftmaxKernels softmax_kernels;)
 
