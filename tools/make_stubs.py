@@ -55,10 +55,11 @@ _READABLES = "Sequence[Readable]"
 _EXTENTS = "int | Sequence[int]"
 OBJECT_PARAMETERS: dict[str, str] = {
     **dict.fromkeys(("a", "b", "x", "y", "w", "bias", "weight", "out", "grad_out"), _READABLE),
-    **dict.fromkeys(("logits", "targets", "lse"), _READABLE),
+    **dict.fromkeys(("logits", "targets", "lse", "mean", "var", "mean_square"), _READABLE),
     **dict.fromkeys(("params", "grads", "momentum_buffers", "exp_avgs", "exp_avg_sqs"), _READABLES),
     "axis": f"{_EXTENTS} | None",
     **dict.fromkeys(("stride", "padding", "dilation", "kernel_size", "input_size"), _EXTENTS),
+    "normalized_shape": _EXTENTS,
     "groups": "int",
     "activation": "str",
     "indices": _READABLE,
@@ -67,6 +68,13 @@ OBJECT_PARAMETERS: dict[str, str] = {
 # Functions that return anything but one array.
 OBJECT_RESULTS: dict[str, str] = {
     "by_array_type": "Callable[..., Any]",
+    **dict.fromkeys(("batch_norm", "group_norm", "layer_norm"), "tuple[Array, Array, Array]"),
+    **dict.fromkeys(
+        ("batch_norm_grad", "group_norm_grad", "layer_norm_grad"),
+        "tuple[Array | None, Array | None, Array | None]",
+    ),
+    "rms_norm": "tuple[Array, Array]",
+    "rms_norm_grad": "tuple[Array | None, Array | None]",
     "max_pool2d": "tuple[Array, Array]",
     "softmax_cross_entropy": "Any",  # the loss, or (loss, lse) with return_lse
     "softmax_cross_entropy_with_grad": "tuple[Array, Array]",

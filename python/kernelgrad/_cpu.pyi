@@ -55,6 +55,35 @@ def avg_pool2d_grad(
     count_include_pad: bool = True,
     out: Readable | None = None,
 ) -> Array: ...
+def batch_norm(
+    x: Readable,
+    weight: Readable | None = None,
+    bias: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    out: Readable | None = None,
+) -> tuple[Array, Array, Array]: ...
+def batch_norm_grad(
+    grad_out: Readable,
+    x: Readable,
+    mean: Readable,
+    var: Readable,
+    weight: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    given: bool = False,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]: ...
+def batch_norm_inference(
+    x: Readable,
+    mean: Readable,
+    var: Readable,
+    weight: Readable | None = None,
+    bias: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    out: Readable | None = None,
+) -> Array: ...
 def built_isas() -> list[str]: ...
 def by_array_type(
     function: Callable[..., Any],
@@ -117,7 +146,47 @@ def gelu_grad(
     *,
     out: Readable | None = None,
 ) -> Array: ...
+def group_norm(
+    x: Readable,
+    num_groups: int,
+    weight: Readable | None = None,
+    bias: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    out: Readable | None = None,
+) -> tuple[Array, Array, Array]: ...
+def group_norm_grad(
+    grad_out: Readable,
+    x: Readable,
+    num_groups: int,
+    mean: Readable,
+    var: Readable,
+    weight: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]: ...
 def isa() -> str: ...
+def layer_norm(
+    x: Readable,
+    normalized_shape: int | Sequence[int],
+    weight: Readable | None = None,
+    bias: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    out: Readable | None = None,
+) -> tuple[Array, Array, Array]: ...
+def layer_norm_grad(
+    grad_out: Readable,
+    x: Readable,
+    normalized_shape: int | Sequence[int],
+    mean: Readable,
+    var: Readable,
+    weight: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]: ...
 def leaky_relu(
     x: Readable,
     negative_slope: float = 0.01,
@@ -200,6 +269,24 @@ def num_threads() -> int: ...
 def recode_dlpack(capsule: Any, from_code: int, to_code: int) -> bool: ...
 def relu(x: Readable, *, out: Readable | None = None) -> Array: ...
 def relu_grad(grad_out: Readable, y: Readable, *, out: Readable | None = None) -> Array: ...
+def rms_norm(
+    x: Readable,
+    normalized_shape: int | Sequence[int],
+    weight: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    out: Readable | None = None,
+) -> tuple[Array, Array]: ...
+def rms_norm_grad(
+    grad_out: Readable,
+    x: Readable,
+    normalized_shape: int | Sequence[int],
+    mean_square: Readable,
+    weight: Readable | None = None,
+    *,
+    eps: float = 1e-05,
+    needs: tuple[bool, bool] = (True, True),
+) -> tuple[Array | None, Array | None]: ...
 def set_float32_matmul_precision(level: int) -> None: ...
 def set_isa(isa: str) -> None: ...
 def set_num_threads(count: int) -> None: ...

@@ -72,6 +72,24 @@ array(0., dtype=float32)
 >>> kernels.softmax_cross_entropy_grad(np.float32(1), logits, targets, lse)
 array([[ 1., -1.]], dtype=float32)
 
+>>> batch = np.float32([[0, 1], [2, 3]])
+>>> out, mean, var = kernels.batch_norm(batch, eps=0.0)
+>>> out.tolist(), mean, var
+([[-1.0, -1.0], [1.0, 1.0]], array([1., 2.], dtype=float32), array([1., 1.], dtype=float32))
+>>> kernels.batch_norm_inference(batch, mean, var, eps=0.0).tolist() == out.tolist()
+True
+>>> kernels.batch_norm_grad(batch, batch, mean, var, eps=0.0)[1:]
+(array([2., 2.], dtype=float32), array([2., 4.], dtype=float32))
+>>> out, mean, var = kernels.group_norm(batch, 1, eps=0.0)
+>>> kernels.group_norm_grad(batch, batch, 1, mean, var, eps=0.0, needs=(False, True, False))
+(None, array([-2.,  4.], dtype=float32), None)
+>>> out, mean, var = kernels.layer_norm(batch, 2, eps=0.0)
+>>> kernels.layer_norm_grad(batch, batch, 2, mean, var, eps=0.0)[2]
+array([2., 4.], dtype=float32)
+>>> out, mean_square = kernels.rms_norm(batch + 1, 2, eps=0.0)
+>>> mean_square, kernels.rms_norm_grad(batch, batch + 1, 2, mean_square)[0].shape
+(array([ 2.5, 12.5], dtype=float32), (2, 2))
+
 >>> kernels.sgd_step([x], [one], lr=0.5)
 >>> x
 array([-0.5, -0.5], dtype=float32)
@@ -161,6 +179,17 @@ log_softmax_grad = _either(_cpu.log_softmax_grad)
 softmax_cross_entropy = _either(_cpu.softmax_cross_entropy)
 softmax_cross_entropy_grad = _either(_cpu.softmax_cross_entropy_grad)
 softmax_cross_entropy_with_grad = _either(_cpu.softmax_cross_entropy_with_grad)
+
+# --- normalization ---
+batch_norm = _either(_cpu.batch_norm)
+batch_norm_inference = _either(_cpu.batch_norm_inference)
+batch_norm_grad = _either(_cpu.batch_norm_grad)
+group_norm = _either(_cpu.group_norm)
+group_norm_grad = _either(_cpu.group_norm_grad)
+layer_norm = _either(_cpu.layer_norm)
+layer_norm_grad = _either(_cpu.layer_norm_grad)
+rms_norm = _either(_cpu.rms_norm)
+rms_norm_grad = _either(_cpu.rms_norm_grad)
 
 # --- matrix product ---
 matmul = _either(_cpu.matmul)

@@ -14,6 +14,14 @@ from kernelgrad.nn.activation import (
     Softplus,
     Tanh,
 )
+from kernelgrad.nn.batch_norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from kernelgrad.nn.container import ModuleDict, ModuleList, Sequential
 from kernelgrad.nn.conv import Conv2d, ConvTranspose2d
 from kernelgrad.nn.dropout import Dropout
@@ -27,6 +35,7 @@ from kernelgrad.nn.loss import (
     NLLLoss,
 )
 from kernelgrad.nn.module import Module
+from kernelgrad.nn.normalization import GroupNorm, LayerNorm, RMSNorm
 from kernelgrad.nn.parameter import Parameter
 from kernelgrad.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
 
@@ -37,13 +46,21 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -55,6 +72,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

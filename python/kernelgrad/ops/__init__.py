@@ -76,6 +76,14 @@ from kernelgrad.ops.exponential import (
 from kernelgrad.ops.indexing import getitem, setitem, take, take_along_axis
 from kernelgrad.ops.joining import concat, split, stack, unstack
 from kernelgrad.ops.matmul import linear, matmul, outer, tensordot, vecdot
+from kernelgrad.ops.normalization import (
+    average_in,
+    batch_norm,
+    batch_norm_inference,
+    group_norm,
+    layer_norm,
+    rms_norm,
+)
 from kernelgrad.ops.pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from kernelgrad.ops.promotion import astype
 from kernelgrad.ops.reduction import (
@@ -134,7 +142,10 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "average_in",
     "avg_pool2d",
+    "batch_norm",
+    "batch_norm_inference",
     "binary_cross_entropy",
     "bitwise_and",
     "bitwise_invert",
@@ -170,10 +181,12 @@ __all__ = [
     "getitem",
     "greater",
     "greater_equal",
+    "group_norm",
     "hypot",
     "isfinite",
     "isinf",
     "isnan",
+    "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
@@ -211,6 +224,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "rms_norm",
     "roll",
     "round",
     "setitem",
