@@ -137,6 +137,23 @@ def rows() -> list[Case]:
     return cases
 
 
+def normalizations() -> list[Case]:
+    rows = cupy.random.standard_normal((8192, 1024), cupy.float32)
+    images = cupy.random.standard_normal((64, 64, 56, 56), cupy.float32)
+    rivals: list[dict[str, Callable[[], Any]]] = [{}, {}]
+    if torch is not None:
+        functional, x, y = torch.nn.functional, as_torch(rows), as_torch(images)
+        rivals[0]["PyTorch"] = lambda: functional.layer_norm(x, (1024,))
+        rivals[1]["PyTorch"] = lambda: functional.batch_norm(y, None, None, training=True)
+    by_rows, by_channels = rivals
+    layer = lambda: kernels.layer_norm(rows, 1024)[0]  # noqa: E731
+    batch = lambda: kernels.batch_norm(images)[0]  # noqa: E731
+    return [
+        Case("layer_norm 8192 x 1024", layer, by_rows, moved=2.0 * rows.nbytes),
+        Case("batch_norm 64 x 64 x 56 x 56", batch, by_channels, moved=2.0 * images.nbytes),
+    ]
+
+
 def convolutions() -> list[Case]:
     if torch is None:
         return []
@@ -170,7 +187,8 @@ def main() -> int:
     if torch is not None:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     peak, found = peaks(), []
-    for case in [*products(), *products_on_tensor_cores(), *rows(), *convolutions()]:
+    families = products, products_on_tensor_cores, rows, normalizations, convolutions
+    for case in (case for family in families for case in family()):
         check(case)
         ms = milliseconds(case.ours)
         work, top = (case.flops, peak["flops"]) if case.flops else (case.moved, peak["bytes"])

@@ -6,6 +6,8 @@ set(kernelgrad_cuda_sources
   ${CMAKE_SOURCE_DIR}/csrc/cuda/conv2d_grad_weight.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/elementwise.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/matmul.cu
+  ${CMAKE_SOURCE_DIR}/csrc/cuda/normalization.cu
+  ${CMAKE_SOURCE_DIR}/csrc/cuda/normalization_grad.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/optimizer.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/pool2d.cu
   ${CMAKE_SOURCE_DIR}/csrc/cuda/reduction.cu
@@ -21,6 +23,7 @@ set(kernelgrad_cuda_bindings
   ${CMAKE_SOURCE_DIR}/csrc/bindings/cuda_kernels.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/elementwise.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/matmul.cpp
+  ${CMAKE_SOURCE_DIR}/csrc/bindings/normalization.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/optimizer.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/pool2d.cpp
   ${CMAKE_SOURCE_DIR}/csrc/bindings/reduction.cpp

@@ -123,8 +123,29 @@ def conv2d(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
         yield module.conv2d_grad_bias(out)
 
 
+def normalization(module: Any, rng: np.random.Generator, dtype: Any) -> Iterator[Any]:
+    """Columns and runs, by a warp and by a block, in one part and in several, joined by either."""
+    for shape in [(3, 5), (5, 3, 10), (2, 2, 1100), (257, 1, 64)]:
+        x, grad = normal(rng, dtype, *shape), normal(rng, dtype, *shape)
+        weight, bias = normal(rng, dtype, shape[1]), normal(rng, dtype, shape[1])
+        out, mean, var = module.batch_norm(x, weight, bias)
+        yield from (out, mean, var, *module.batch_norm_grad(grad, x, mean, var, weight))
+        yield module.batch_norm_inference(x, mean, var, None, bias)
+        yield from module.batch_norm_grad(grad, x, mean, var, weight, given=True)
+    for shape, groups in [((2, 6, 5), 3), ((2, 4, 68), 2), ((1, 2, 4200), 1)]:
+        x, grad, weight = (normal(rng, dtype, *s) for s in (shape, shape, shape[1:2]))
+        out, mean, var = module.group_norm(x, groups, weight)
+        yield from (out, mean, var, *module.group_norm_grad(grad, x, groups, mean, var, weight))
+    for rows, n in [(3, 70), (1, 1100), (1, 8200)]:
+        x, grad, weight = (normal(rng, dtype, *s) for s in ((rows, n), (rows, n), (n,)))
+        out, mean, var = module.layer_norm(x, n, weight, weight)
+        yield from (out, mean, var, *module.layer_norm_grad(grad, x, n, mean, var, weight))
+        out, square = module.rms_norm(x, n)
+        yield from (out, square, *module.rms_norm_grad(grad, x, n, square))
+
+
 FAMILIES = (elementwise, matmul, softmax, optimizer)
-FAMILIES += (reduction, softmax_cross_entropy, pool2d, conv2d)
+FAMILIES += (reduction, softmax_cross_entropy, pool2d, conv2d, normalization)
 
 
 def large_product(module: Any, rng: np.random.Generator) -> Any:

@@ -72,6 +72,12 @@ def _cross_entropy(m: Any, a: Arrays, shape: tuple[int, ...]) -> None:
     m.softmax_cross_entropy_grad(loss, a(*shape), targets, lse, label_smoothing=0.1)
 
 
+def _normalization(m: Any, a: Arrays, name: str, shape: tuple[int, ...], *argument: int) -> None:
+    n = shape[1]
+    _, *statistics = getattr(m, name)(a(*shape), *argument, a(n), a(n))
+    getattr(m, f"{name}_grad")(a(*shape), a(*shape), *argument, *statistics, a(n))
+
+
 def _elementwise(m: Any, a: Arrays) -> None:
     m.relu_grad(a(4096), m.relu(a(4096)))
 
@@ -115,6 +121,17 @@ WORKS: dict[str, Work] = {
     "variance of rows of 1024": lambda m, a: m.var(a(8, 1024), 1),
     "sum of 65536": lambda m, a: m.sum(a(1, 65536), 1),
     "variance of columns of 512": lambda m, a: m.var(a(512, 128), 0),
+    "batch norm of 64 images of 256": lambda m, a: _normalization(m, a, "batch_norm", (64, 4, 256)),
+    "batch norm of columns of 512": lambda m, a: _normalization(m, a, "batch_norm", (512, 64)),
+    "group norm, 2 groups of 4 channels of 256": lambda m, a: _normalization(
+        m, a, "group_norm", (2, 8, 256), 2
+    ),
+    "layer norm of 32 rows of 1024": lambda m, a: _normalization(
+        m, a, "layer_norm", (32, 1024), 1024
+    ),
+    "layer norm of 2 rows of 4096": lambda m, a: _normalization(
+        m, a, "layer_norm", (2, 4096), 4096
+    ),
     "relu": _elementwise,
     "SGD and Adam": _optimizer,
 }

@@ -7,6 +7,7 @@ void bind_cuda_kernels(pybind11::module_& m) {
   bind_conv2d(m);
   bind_elementwise(m);
   bind_matmul(m);
+  bind_normalization(m);
   bind_optimizer(m);
   bind_pool2d(m);
   bind_reduction(m);

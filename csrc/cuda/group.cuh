@@ -77,10 +77,14 @@ struct Sum {
 };
 
 template <int kSize, class T>
-__device__ __forceinline__ T joined_sum(const ChunkedSum<T>& sum) {
-  return joined<kSize>(Sum<T>{sum.value()},
+__device__ __forceinline__ T joined_sum(T value) {
+  return joined<kSize>(Sum<T>{value},
                        [](const Sum<T>& a, const Sum<T>& b) { return Sum<T>{a.value + b.value}; })
       .value;
+}
+template <int kSize, class T>
+__device__ __forceinline__ T joined_sum(const ChunkedSum<T>& sum) {
+  return joined_sum<kSize>(sum.value());
 }
 
 }  // namespace kernelgrad::cuda

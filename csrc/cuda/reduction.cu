@@ -13,18 +13,17 @@
 #include <algorithm>
 
 #include "common/reduction_plan.h"
-#include "cuda/group.cuh"
+#include "cuda/columns.cuh"
 #include "math/folds.h"
 #include "ops.h"
 
 namespace kernelgrad::cuda {
 namespace {
 
-// A thread of a block adds 32 elements of a row, and of a column at most 64.
-constexpr std::int64_t kRowSegment = 32 * kGroupThreads, kColumnSegment = 512;
+// A thread of a block adds 32 elements of a row.
+constexpr std::int64_t kRowSegment = 32 * kGroupThreads;
 constexpr ReductionSegments kSegments = {kRowSegment, kRowSegment, kColumnSegment};
 constexpr std::int64_t kRowOfThread = 8, kRowOfWarp = 1024;
-constexpr int kColumnLanes = 32;  // columns of a tile at least, if there are so many
 
 template <class Fold, class T>
 struct Folded {
@@ -125,7 +124,6 @@ template <class Fold, class T>
 __global__ void __launch_bounds__(kGroupThreads, 4)
     reduce_columns_kernel(const ReductionStage stage, int log_width, const T* __restrict__ x,
                           const T* __restrict__ centres, const Target<T> target) {
-  SHARED_ARRAY(T, totals, [kGroupThreads]);
   const int thread = static_cast<int>(threadIdx.x), width = 1 << log_width;
   const int lane = thread >> log_width, lanes = kGroupThreads >> log_width;
   const std::int64_t tiles = (stage.columns + width - 1) >> log_width;
@@ -144,15 +142,9 @@ __global__ void __launch_bounds__(kGroupThreads, 4)
             Fold::template join<T>(total, Fold::template term<T>(source[i * stage.stride], centre));
       }
     }
-    totals[thread] = total;
-    for (int half = lanes / 2; half > 0; half /= 2) {
-      __syncthreads();
-      if (lane < half) {
-        totals[thread] = Fold::template join<T>(totals[thread], totals[thread + half * width]);
-      }
-    }
-    if (lane == 0 && inside) target.store(unit * stage.columns + column, totals[thread]);
-    __syncthreads();  // totals are free again
+    total =
+        joined_of_column(total, log_width, [](T a, T b) { return Fold::template join<T>(a, b); });
+    if (lane == 0 && inside) target.store(unit * stage.columns + column, total);
   }
 }
 
@@ -186,13 +178,7 @@ void launch_rows(const ReductionStage& stage, const T* x, const T* centres,
 template <class Fold, class T>
 void launch_columns(const ReductionStage& stage, const T* x, const T* centres,
                     const Target<T>& target) {
-  int log_width = 0;  // wide enough for the columns, or for every thread to have four rows
-  const auto too_narrow = [&] {
-    const int width = 1 << log_width;
-    return width < stage.columns && width < kGroupThreads &&
-           (width < kColumnLanes || kGroupThreads / width > stage.segment_length / 4);
-  };
-  while (too_narrow()) ++log_width;
+  const int log_width = log_width_of_columns(stage.columns, stage.segment_length);
   const std::int64_t tiles = stage.units * ((stage.columns + (1 << log_width) - 1) >> log_width);
   LAUNCH((reduce_columns_kernel<Fold, T>), static_cast<unsigned>(std::min(tiles, kMaxGroupBlocks)),
          kGroupThreads, stage, log_width, x, centres, target);

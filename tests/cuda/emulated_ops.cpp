@@ -284,6 +284,41 @@ void avg_pool2d_grad(const TensorView& grad_out, const Window2d& window, bool co
   cuda::avg_pool2d_grad(In(grad_out), window, count_include_pad, Out(grad_x));
 }
 
+std::size_t normalize_workspace_bytes(const TensorView& x, const NormalizationOptions& options) {
+  return cuda::normalize_workspace_bytes(x, options);
+}
+
+void normalize(const TensorView& x, const TensorView* weight, const TensorView* bias,
+               const NormalizationOptions& options, const TensorView* mean, const TensorView& var,
+               const TensorView& out, Workspace& workspace) {
+  DeviceWorkspace on_device(workspace);
+  const auto run = [&](const TensorView* device_mean, const TensorView& device_var) {
+    cuda::normalize(In(x), Optional<In>(weight), Optional<In>(bias), options, device_mean,
+                    device_var, Out(out), on_device);
+  };
+  if (options.given) {
+    run(Optional<In>(mean), In(var));
+  } else {
+    run(Optional<Out>(mean), Out(var));
+  }
+}
+
+std::size_t normalize_grad_workspace_bytes(const TensorView& x,
+                                           const NormalizationOptions& options) {
+  return cuda::normalize_grad_workspace_bytes(x, options);
+}
+
+void normalize_grad(const TensorView& grad_out, const TensorView& x, const TensorView* mean,
+                    const TensorView& var, const TensorView* weight,
+                    const NormalizationOptions& options, const TensorView* grad_x,
+                    const TensorView* grad_weight, const TensorView* grad_bias,
+                    Workspace& workspace) {
+  DeviceWorkspace on_device(workspace);
+  cuda::normalize_grad(In(grad_out), In(x), Optional<In>(mean), In(var), Optional<In>(weight),
+                       options, Optional<Out>(grad_x), Optional<Out>(grad_weight),
+                       Optional<Out>(grad_bias), on_device);
+}
+
 void sgd_step(std::span<const ParameterSlot> slots, const SgdOptions& options) {
   cuda::sgd_step(SlotsOnDevice(slots), options);
 }

@@ -38,6 +38,13 @@ EMPTY = {
     "softmax_cross_entropy_grad": lambda m: m.softmax_cross_entropy_grad(
         zeros(0), zeros(0, 3), indices(0), np.zeros(0), reduction="none"
     ),
+    "batch_norm": lambda m: m.batch_norm_inference(zeros(0, 3), *4 * [zeros(3)]),
+    "batch_norm_grad": lambda m: m.batch_norm_grad(
+        zeros(0, 3), zeros(0, 3), zeros(3), zeros(3), needs=(True, False, False)
+    ),
+    "group_norm": lambda m: m.group_norm(zeros(0, 4, 2), 2),
+    "layer_norm": lambda m: m.layer_norm(zeros(0, 3), 3),
+    "rms_norm": lambda m: m.rms_norm(zeros(0, 3), 3),
     "relu": lambda m: m.relu(zeros(0)),
     "relu_grad": lambda m: m.relu_grad(zeros(0), zeros(0)),
     "sum": lambda m: m.sum(zeros(0, 3), 1),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backends import SCHEDULES, emulated_module
+from cuda_calls import normalization
 from kernelgrad import _cpu, kernels
 from kernelgrad.device_arrays import compute_at
 from reference.precision import PRECISIONS
@@ -105,6 +106,29 @@ def test_emulated_pool2d_has_the_cpus_bits(emulated, dtype, rng):
             wanted = found
     for a, b in zip(found, wanted, strict=True):
         assert np.array_equal(a, b)
+
+
+def test_emulated_normalization_same_bits_in_every_schedule(emulated, dtype):
+    results = set()
+    for seed in (*SCHEDULES["plain"], 3):
+        emulated.set_schedule(seed)
+        found = normalization(emulated, np.random.default_rng(7), dtype)
+        results.add(b"".join(array.tobytes() for array in found))
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("n", [72, 1100])
+def test_emulated_layer_norm_same_bits_at_any_alignment(emulated, dtype, rng, n):
+    """In 16-byte accesses or number by number."""
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((3, n), (3, n), (n,))]
+    moved = [np.append(array.flat[0], array)[1:].reshape(array.shape) for array in arrays]
+    assert all(array.ctypes.data % 16 != 0 for array in moved)
+    results = set()
+    for x, grad_out, weight in (arrays, moved, (*arrays[:2], moved[2])):
+        out, *statistics = emulated.layer_norm(x, n, weight, weight)
+        grads = emulated.layer_norm_grad(grad_out, x, n, *statistics, weight)
+        results.add(b"".join(array.tobytes() for array in (out, *statistics, *grads)))
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("level", [-1, len(PRECISIONS) + 1])

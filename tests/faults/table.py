@@ -51,6 +51,13 @@ FAULTS = (
         r"use-after-poison.*READ of size 4.* in .*max_pool2d_kernel<",
     ),
     Fault(
+        "global out of bounds",
+        At("asan", "normalization", "normalization.cuh"),
+        "values.at[j] = i + j < n ? x[i + j] : T(0);",
+        "values.at[j] = i + j <= n ? x[i + j] : T(0);",
+        r"use-after-poison.*READ of size 4.* in .*load_turn<",
+    ),
+    Fault(
         "shared out of bounds",
         At("asan", "softmax", "group.cuh"),
         "of_warps[threadIdx.x / 32] = value;",
@@ -97,8 +104,8 @@ FAULTS = (
     ),
     Fault(
         "barrier before reuse",
-        At("race", "reduction", "reduction.cu"),
-        "__syncthreads();  // totals are free again",
+        At("race", "reduction", "columns.cuh"),
+        "__syncthreads();  // the totals before have been read",
         "",
         f"raised reduce_columns_kernel<SumFold, float>: {RACE_SHARED}",
         "many_tiles",
@@ -120,9 +127,9 @@ FAULTS = (
     ),
     Fault(
         "divergent barrier",
-        At("plain", "reduction", "reduction.cu"),
-        "      __syncthreads();\n      if (lane < half) {",
-        "      if (lane < half) {\n        __syncthreads();",
+        At("plain", "reduction", "columns.cuh"),
+        "    __syncthreads();\n    if (thread < half) totals",
+        "    if (thread < half) __syncthreads();\n    if (thread < half) totals",
         r"raised reduce_columns_kernel<.*>: divergent synchronisation: \d+ threads wait in __sync",
     ),
     Fault(
@@ -196,9 +203,9 @@ FAULTS = (
     # --- memory that nobody, or everybody, has written ---
     Fault(
         "unwritten shared",
-        At("race", "reduction", "reduction.cu"),
-        "    totals[thread] = total;",
-        "    if (inside) totals[thread] = total;",
+        At("race", "reduction", "columns.cuh"),
+        "  totals[thread] = value;",
+        "  if (thread < width) totals[thread] = value;",
         f"raised reduce_columns_kernel<.*>: .*{UNWRITTEN}",
     ),
     Fault(
