@@ -14,6 +14,7 @@ import numpy as np
 import bench_conv2d
 import bench_elementwise
 import bench_matmul
+import bench_normalization
 import bench_optimizer
 import bench_pool2d
 import bench_softmax_cross_entropy
@@ -174,6 +175,14 @@ FAMILIES = (
                 reason="two comparisons a tap, and sums that wait for one another, not memory",
             ),
             Group("averages", "", share=0.8, reason="lines of few vectors: instructions"),
+        ),
+    ),
+    Family(
+        "Normalisation",
+        bench_normalization.cases,
+        (
+            Group("gradients", "_grad ", share=0.8),
+            Group("forward", "", share=0.8),
         ),
     ),
     Family(
