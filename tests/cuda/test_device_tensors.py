@@ -15,6 +15,7 @@ from backends import use_emulated_device
 from emulated_cupy import Device, EmulatedArray
 from kernelgrad import device_arrays, nn, optim
 from kernelgrad.tensor import Tensor
+from tolerances import assert_within, sum_tolerance
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -194,6 +195,15 @@ OPERATIONS = {
     "gelu": lambda x, y: nn.functional.gelu(x) * nn.functional.silu(y),
     "exponential": lambda x, y: kg.exp(x) + kg.log(kg.exp(y) + 1),
     "softmax": lambda x, y: nn.functional.softmax(x, -1) * nn.functional.log_softmax(y, 0),
+    "layer norm": lambda x, y: nn.functional.layer_norm(x, 6, y[0], y[1]),
+    "rms norm": lambda x, y: nn.functional.rms_norm(x, 6, y[0]),
+    "group norm": lambda x, y: nn.functional.group_norm(x, 2, y[0], y[1]),
+    "batch norm": lambda x, y: nn.functional.batch_norm(x, None, None, y[0], y[1], True),
+    "batch norm's slope": lambda x, y: kg.grad(
+        (nn.functional.batch_norm(x, None, None, y[0], None, True) * y**2).sum(),
+        [x],
+        create_graph=True,
+    )[0],
     "product": lambda x, y: x @ y.T,
     "linear": lambda x, y: nn.functional.linear(x, y, y[:, 0]),
     "shapes": lambda x, y: kg.reshape(kg.permute_dims(x, (1, 0)), (2, -1)) * y.reshape(2, -1),
@@ -281,6 +291,23 @@ def test_emulated_module_moves_whole():
     assert on_device(model(kg.ones((2, 6), device="cuda")))
     model.to("cpu")
     assert not any(on_device(p) or on_device(p.grad) for p in model.parameters())
+
+
+def test_emulated_running_statistics_are_the_cpus(rng):
+    here = nn.BatchNorm1d(3, dtype=np.float64)
+    there = nn.BatchNorm1d(3, dtype=np.float64).to("cuda")
+    for _ in range(3):
+        x = kg.asarray(rng.standard_normal((4, 3)))
+        here(x)
+        there(x.to("cuda"))
+    assert all(map(on_device, there.buffers()))
+    assert there.num_batches_tracked.item() == 3
+    for name in ("running_mean", "running_var"):
+        ours, theirs = getattr(here, name).numpy(), getattr(there, name).to("cpu").numpy()
+        # Three batches of four numbers and as many steps of four roundings, on both sides.
+        assert_within(theirs, ours, sum_tolerance(np.abs(ours) + 1, 48, np.float64))
+    out = there.eval()(x.to("cuda"))
+    assert on_device(out)
 
 
 def test_emulated_state_travels_between_devices():
