@@ -7,11 +7,13 @@
 
 namespace kernelgrad::cpu::normalization {
 
-// Each task has sums of its own for every channel, which are to be few beside what is summed.
+// Each task has sums of its own for every channel, which are to be few beside what is summed, and to
+// take no more rows than float32 adds up well.
 inline std::int64_t row_tasks(std::int64_t items, std::int64_t channels) {
-  constexpr std::int64_t kLeastRows = 16;
-  return std::clamp<std::int64_t>(items * channels / kNormalizationTask, 1,
-                                  std::max<std::int64_t>(items / kLeastRows, 1));
+  constexpr std::int64_t kLeastRows = 16, kMostRows = 512;
+  return std::clamp<std::int64_t>(
+      std::max(items * channels / kNormalizationTask, items / kMostRows), 1,
+      std::max<std::int64_t>(items / kLeastRows, 1));
 }
 
 // Rows `first` to `first + count` of one task.

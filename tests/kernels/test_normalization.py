@@ -239,3 +239,28 @@ def test_normalization_same_bits_at_any_thread_count(case, threads, dtype):
 
 
 _first_bits: dict[Any, bytes] = {}
+
+
+def test_normalization_past_the_caches(isa, rng):
+    """What no cache holds is written another way: the same bits as a part of it alone."""
+    x, grad_out = rng.standard_normal((2, 97, 33_001), np.float32)
+    weight, bias = rng.standard_normal((2, 33_001), np.float32)
+    out, mean, var = kernels.layer_norm(x, 33_001, weight, bias)
+    grad_x = kernels.layer_norm_grad(grad_out, x, 33_001, mean, var, weight)[0]
+    for row in (slice(0, 1), slice(96, 97)):
+        alone, *statistics = kernels.layer_norm(x[row], 33_001, weight, bias)
+        np.testing.assert_array_equal(out[row], alone)
+        found = kernels.layer_norm_grad(grad_out[row], x[row], 33_001, *statistics, weight)
+        np.testing.assert_array_equal(grad_x[row], found[0])
+
+    channels = (x.reshape(97, 1, 33_001), grad_out.reshape(97, 1, 33_001))
+    statistics = [np.float32([0.5]), np.float32([2])]
+    out = kernels.batch_norm_inference(channels[0], *statistics)
+    options = {"given": True, "needs": (True, False, False)}
+    grad_x = kernels.batch_norm_grad(channels[1], channels[0], *statistics, **options)[0]
+    for item in (slice(0, 1), slice(96, 97)):
+        part, grad_part = (values[item] for values in channels)
+        alone = kernels.batch_norm_inference(part, *statistics)
+        np.testing.assert_array_equal(out[item], alone)
+        found = kernels.batch_norm_grad(grad_part, part, *statistics, **options)
+        np.testing.assert_array_equal(grad_x[item], found[0])
