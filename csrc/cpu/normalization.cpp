@@ -5,7 +5,6 @@
 
 #include "cpu/kernel_table.h"
 #include "cpu/normalization_groups.h"
-#include "cpu/streaming.h"
 
 namespace kernelgrad::cpu {
 namespace {
@@ -110,7 +109,7 @@ void write(const NormalizationGroups& groups, const NormalizationPiece& piece,
 template <class T>
 void run(const NormalizationGroups& groups, const Operands<T>& operands,
          const NormalizationOptions& options, double* factors, Moments* moments) {
-  const bool streamed = is_streamed<T>(2, groups.elements(), kStreamedRun);
+  const bool streamed = is_streamed<T>(groups, 2);
   visit_twice(
       groups, options.given ? 0 : groups.elements() * static_cast<std::int64_t>(sizeof(T)),
       [&](std::int64_t block, std::int64_t i) {
@@ -131,11 +130,6 @@ void run(const NormalizationGroups& groups, const Operands<T>& operands,
       [&](std::int64_t block, std::int64_t i) {
         write<T>(groups, groups.piece(block, i), operands, factors, streamed);
       });
-}
-
-template <class T>
-T* data_or_null(const TensorView* view) {
-  return view != nullptr ? view->data<T>() : nullptr;
 }
 
 std::size_t workspace_bytes(const NormalizationGroups& groups) {

@@ -4,7 +4,6 @@
 // sums of each line wait in the workspace: grad_weight and grad_bias are made of them too.
 #include "cpu/normalization_grad_parts.h"
 #include "cpu/normalization_grad_rows.h"
-#include "cpu/streaming.h"
 
 namespace kernelgrad::cpu {
 namespace {
@@ -107,7 +106,7 @@ template <class T>
 void grad_of_lines(const NormalizationGroups& groups, const Operands<T>& operands,
                    const NormalizationOptions& options, Factors* factors, Sums* sums) {
   const bool weighted = operands.grad_weight != nullptr || operands.grad_bias != nullptr;
-  const bool streamed = is_streamed<T>(3, groups.elements(), kStreamedRun);
+  const bool streamed = is_streamed<T>(groups, 3);
   const std::int64_t channels = groups.channels, n = groups.group_elements();
   const bool summed = !options.given || weighted;
   visit_twice(
@@ -155,15 +154,6 @@ void grad_of_lines(const NormalizationGroups& groups, const Operands<T>& operand
   });
 }
 
-template <class T>
-T* data_or_null(const TensorView* view) {
-  return view != nullptr ? view->data<T>() : nullptr;
-}
-
-std::int64_t sums_of_lines(const NormalizationGroups& groups) {
-  return groups.line_items() * groups.channels * groups.parts;
-}
-
 }  // namespace
 
 std::size_t normalize_grad_workspace_bytes(const TensorView& x,
@@ -174,7 +164,7 @@ std::size_t normalize_grad_workspace_bytes(const TensorView& x,
       return row_tasks(x.sizes[0], channels) * 2 * channels * item_size(x.dtype);
     }
     constexpr std::int64_t sums = sizeof(Sums), factors = sizeof(Factors);
-    return groups.count * factors + sums_of_lines(groups) * sums;
+    return groups.count * factors + groups.lines() * groups.parts * sums;
   };
   return static_cast<std::size_t>(std::max(bytes({x, options, false}), bytes({x, options, true})));
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "cpu/normalization_grad_parts.h"
-#include "cpu/streaming.h"
 
 namespace kernelgrad::cpu::normalization {
 
@@ -72,7 +71,7 @@ void grad_of_rows(const NormalizationGroups& groups, const Operands<T>& operands
                   const NormalizationOptions& options, T* sums) {
   const std::int64_t channels = groups.channels * groups.length, items = groups.items;
   const std::int64_t tasks = row_tasks(items, channels);
-  const bool streamed = is_streamed<T>(3, groups.elements(), kStreamedRun);
+  const bool streamed = is_streamed<T>(groups, 3);
   parallel_for(tasks, [&](std::int64_t task) {
     T *const of_weight = sums + task * 2 * channels, *const of_bias = of_weight + channels;
     std::fill_n(of_weight, 2 * channels, T(0));

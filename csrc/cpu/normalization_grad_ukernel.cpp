@@ -16,7 +16,7 @@ namespace kernelgrad::cpu::KERNELGRAD_ISA {
 namespace {
 
 constexpr int kSums = 4;
-constexpr int kRowsTogether = 4;  // of columns
+constexpr int kRowsTogether = 4;
 template <class T>
 constexpr std::int64_t kShort = 4 * kSums * kLanes<T>;
 
@@ -159,14 +159,11 @@ void sum_rows(std::int64_t count, std::int64_t n, std::int64_t stride, std::int6
               const T* g, const T* x, const T* mean, const T* factor, const T* weight, T* of_weight,
               T* of_bias, T* sums, T* products) {
   with_weight<T>(weight, [&](auto scale_of) KERNELGRAD_LAMBDA_INLINE {
-    const auto together = [&](auto rows, std::int64_t l) KERNELGRAD_LAMBDA_INLINE {
+    for_each_row_group(count, [&](auto rows, std::int64_t l) KERNELGRAD_LAMBDA_INLINE {
       sum_rows_together<rows, T>(n, stride, step, g + l * stride, x + l * stride, mean + l * step,
                                  factor + l * step, scale_of(T(1)), of_weight, of_bias,
                                  sums + l * step, products + l * step);
-    };
-    std::int64_t l = 0;
-    for (; l + 4 <= count; l += 4) together(Number<4>{}, l);
-    for (; l < count; ++l) together(Number<1>{}, l);
+    });
   });
 }
 
