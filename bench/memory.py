@@ -55,6 +55,11 @@ def _in_child(name: str, threads: int, steps: int) -> float | None:
     return float(result.stdout) if result.returncode == 0 else None
 
 
+def growth(threads: int, steps: int = 5) -> dict[str, float | None]:
+    """Of each framework in MiB; None for one that failed, or is not there."""
+    return {name: _in_child(name, threads, steps) for name in FRAMEWORKS}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -64,10 +69,10 @@ def main() -> None:
     if options.child:
         print(measure(options.child, options.steps))
         return
-    growth = {name: _in_child(name, options.threads, options.steps) for name in FRAMEWORKS}
-    for name, mebibytes in growth.items():
+    found = growth(options.threads, options.steps)
+    for name, mebibytes in found.items():
         print(f"{name:12s} {'failed' if mebibytes is None else f'{mebibytes:.1f} MiB'}")
-    ours, theirs = growth.values()
+    ours, theirs = found.values()
     if ours is not None and theirs is not None:
         print(f"kernelgrad / torch: {ours / theirs:.2f}")
 

@@ -20,18 +20,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import import_time
+import memory
 import plots
 from compare import measured
 from families import Family, Row, means, shortfalls
 from growth import GROWTHS, LIMIT, Growth, cliffs
 from harness import ONE_THREAD, OURS, arguments, prepare
+from kernelgrad import _cpu
 from machine import ROOT
 from report import Report, share_of, summary, time_text
 
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = PAGE.parent / "plots"
 # What is also timed with two threads, where there are two cores: large enough to be shared.
-TWO_THREADS = r"^matmul (512|1024|2048)$|^conv2d|^step: (MLP 784|CNN)|^forward\+backward 4096"
+TWO_THREADS = (
+    r"^matmul (512|1024|2048)$|^conv2d|^step: (MLP 784|CNN)|^forward\+backward 4096|"
+    r"^(layer_norm|batch_norm)(_grad)? (4096x768|32x)"
+)
 COLUMNS = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", ONE_THREAD: "own single thread"}
 
 
@@ -140,6 +146,36 @@ def thread_section(report: Report, rows: Sequence[Row]) -> Iterator[str]:
     yield from ("", *table(report, rows))
 
 
+def memory_section(threads: int) -> Iterator[str]:
+    yield from ("", "## Memory and import", "")
+    for name, mebibytes in memory.growth(threads).items():
+        if mebibytes is not None:
+            yield f"- {name}: resident memory grows by {mebibytes:.1f} MiB in the CNN's step"
+    yield f"- `import kernelgrad` after NumPy: {import_time.sentence()}; aim 30 ms"
+    yield ""
+    yield "(`python bench/memory.py`, `python bench/import_time.py`)"
+
+
+def levels_section() -> Iterator[str]:
+    """The levels that this page says nothing of."""
+    yield from ("", "## Not measured", "")
+    absent = [isa for isa in _cpu.built_isas() if isa not in _cpu.available_isas()]
+    below = [isa for isa in _cpu.available_isas() if isa != _cpu.isa()]
+    if absent:
+        yield (
+            f"- {', '.join(absent)}: built, but this CPU lacks them, so that no figure here is "
+            "theirs and no aim set for them has been met or missed; their logic is tested in "
+            "emulation"
+        )
+    if below:
+        yield (
+            f"- {', '.join(below)}: `KERNELGRAD_ISA={below[0]} python bench/compare.py` holds the "
+            "rivals to it too"
+        )
+    if not absent and not below:
+        yield "- nothing"
+
+
 def page(options: argparse.Namespace) -> Iterator[str]:
     report = Report(options.threads)
     families = measured(report, options)
@@ -154,6 +190,9 @@ def page(options: argparse.Namespace) -> Iterator[str]:
     cores: Any = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     if not options.only and options.threads == 1 and (cores or os.cpu_count() or 1) > 1:
         yield from thread_section(report, with_two_threads(options))
+    if not options.only:
+        yield from memory_section(options.threads)
+        yield from levels_section()
 
 
 def main() -> None:
