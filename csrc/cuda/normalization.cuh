@@ -69,7 +69,7 @@ struct Runs {
   std::int64_t count, channels_each;
   bool packs;  // all parts consist of aligned packs
 
-  __device__ __forceinline__ std::int64_t units() const { return count * parts.count; }
+  __host__ __device__ __forceinline__ std::int64_t units() const { return count * parts.count; }
   // What is found in the parts of a set lies side by side.
   __device__ __forceinline__ RunPart part_of(std::int64_t unit) const {
     constexpr std::int64_t kMany = 1 << 30;  // more than a part has elements
@@ -195,7 +195,7 @@ struct Columns {
   int log_width;
 
   std::int64_t found() const { return count * parts.count; }
-  __device__ __forceinline__ std::int64_t tiles() const {
+  __host__ __device__ __forceinline__ std::int64_t tiles() const {
     return parts.count * ((count + (1 << log_width) - 1) >> log_width);
   }
   __device__ __forceinline__ ColumnPart part_of(std::int64_t tile) const {

@@ -14,6 +14,7 @@
 #include "tensor_core.h"
 
 #define __global__
+#define __host__
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
