@@ -88,6 +88,7 @@ def _products(dtype: Any, least: float, mean: float) -> Family:
 
 
 _PRODUCT_LAYERS = "a product of matrices, where both libraries are near the same limit"
+_SUMS_FIRST = "memory waits while a row or a short line is summed"
 _EXPONENTIALS = "bound by the exponentials of the levels below AVX-512"
 _CROSS_ENTROPY = 2.5 if _cpu.isa() in ("sse2", "avx2", "neon") else 5.0
 
@@ -181,8 +182,8 @@ FAMILIES = (
         "Normalisation",
         bench_normalization.cases,
         (
-            Group("gradients", "_grad ", share=0.8),
-            Group("forward", "", share=0.8),
+            Group("gradients", "_grad ", share=0.8, reason=_SUMS_FIRST),
+            Group("forward", "", share=0.8, reason=_SUMS_FIRST),
         ),
     ),
     Family(
