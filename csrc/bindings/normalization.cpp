@@ -163,6 +163,17 @@ class MaybeOutput {
 
 // --- The calls ---
 
+void run(const Normalization& problem, const Input& x, const Companion& weight,
+         const Companion& bias, const TensorView* mean, const TensorView& var,
+         const Output& output) {
+  const TensorView view = problem.view_of(x.view());
+  ScopedWorkspace workspace(KERNELGRAD_BACKEND::normalize_workspace_bytes(view, problem.options));
+  without_gil(x->size(), [&] {
+    KERNELGRAD_BACKEND::normalize(view, weight.view(), bias.view(), problem.options, mean, var,
+                                  problem.view_of(output.view()), workspace.get());
+  });
+}
+
 // (out, mean, var), without the mean where there is none.
 py::object normalized(const Normalization& problem, const Input& x, py::handle weight,
                       py::handle bias, py::handle out) {
@@ -173,12 +184,7 @@ py::object normalized(const Normalization& problem, const Input& x, py::handle w
                 {&x, w.input_or_x(), b.input_or_x()});
   MaybeOutput mean(problem.options.centred, problem, x, problem.statistics());
   MaybeOutput var(true, problem, x, problem.statistics());
-  const TensorView view = problem.view_of(x.view());
-  ScopedWorkspace workspace(KERNELGRAD_BACKEND::normalize_workspace_bytes(view, problem.options));
-  without_gil(x->size(), [&] {
-    KERNELGRAD_BACKEND::normalize(view, w.view(), b.view(), problem.options, mean.view(),
-                                  *var.view(), problem.view_of(output.view()), workspace.get());
-  });
+  run(problem, x, w, b, mean.view(), *var.view(), output);
   if (!problem.options.centred) return py::make_tuple(output.finish(), var.finish());
   return py::make_tuple(output.finish(), mean.finish(), var.finish());
 }
@@ -227,12 +233,7 @@ py::object batch_norm_inference(py::handle x, py::handle mean, py::handle var, p
   const Companion b(bias, problem, "bias", input, problem.channel_sizes);
   Output output(out, problem.op, input->dtype, sizes_of(input.view()),
                 {&input, m.input_or_x(), v.input_or_x(), w.input_or_x(), b.input_or_x()});
-  const TensorView view = problem.view_of(input.view());
-  ScopedWorkspace workspace(KERNELGRAD_BACKEND::normalize_workspace_bytes(view, problem.options));
-  without_gil(input->size(), [&] {
-    KERNELGRAD_BACKEND::normalize(view, w.view(), b.view(), problem.options, m.view(), *v.view(),
-                                  problem.view_of(output.view()), workspace.get());
-  });
+  run(problem, input, w, b, m.view(), *v.view(), output);
   return output.finish();
 }
 

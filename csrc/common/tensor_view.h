@@ -69,6 +69,11 @@ struct TensorView {
   }
 };
 
+template <class T>
+T* data_or_null(const TensorView* view) {
+  return view != nullptr ? view->data<T>() : nullptr;
+}
+
 // Scratch memory of one call, of at least the size that <op>_workspace_bytes gave, 64-byte aligned,
 // and (CUDA) the stream that the call runs on.
 struct Workspace {

@@ -2,6 +2,7 @@
 // shape alone and joins partial sums in task order, so no result depends on the number of threads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -38,6 +39,17 @@ constexpr Range split_range(std::int64_t total, std::int64_t parts, std::int64_t
   const std::int64_t quotient = total / parts, rest = total % parts;
   const std::int64_t begin = part * quotient + (part < rest ? part : rest);
   return {begin, begin + quotient + (part < rest ? 1 : 0)};
+}
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// function(range) for ranges of `units` that together are all, each with about `task_work` of the work.
+template <class Function>
+void parallel_ranges(std::int64_t units, std::int64_t work, std::int64_t task_work,
+                     Function&& function) {
+  if (units == 0) return;
+  const std::int64_t tasks = std::clamp<std::int64_t>(work / task_work, 1, units);
+  parallel_for(tasks, [&](std::int64_t task) { function(split_range(units, tasks, task)); });
 }
 
 }  // namespace kernelgrad

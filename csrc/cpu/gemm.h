@@ -42,7 +42,6 @@ struct StridedProduct {
   GemmEpilogue<T> epilogue;
 };
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 // The length of the fewest pieces of at most about `most`, in whole units: equal, for a short last

@@ -135,7 +135,7 @@ void grad_of_lines(const NormalizationGroups& groups, const Operands<T>& operand
         write_piece<T>(groups, groups.piece(block, i), operands, factors, options.given, streamed);
       });
   if (groups.groups == 0 || !weighted) return;
-  for_each_in_tasks(divide_up(channels, kChannels), groups.items * channels, [&](std::int64_t i) {
+  for_each_in_tasks(ceil_div(channels, kChannels), groups.items * channels, [&](std::int64_t i) {
     const std::int64_t first = i * kChannels, count = std::min(kChannels, channels - first);
     Sums total[kChannels];
     for (std::int64_t item = 0; item < groups.items && n > 0; ++item) {

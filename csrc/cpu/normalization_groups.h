@@ -20,13 +20,6 @@ constexpr std::int64_t kNeighbours = 1 << 10;
 constexpr std::int64_t kCachedBlock = std::int64_t{8} << 20;
 constexpr std::int64_t kManyBlocks = 16;
 
-constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-template <class T>
-T* data_or_null(const TensorView* view) {
-  return view != nullptr ? view->data<T>() : nullptr;
-}
-
 // What is computed at once: `n` elements of each of `groups` neighbouring groups, the first one at x[at].
 //   lines    they are `lines` whole lines one after the other, or one part of a line
 //   columns  n rows deep, side by side; a column is a line
@@ -58,7 +51,7 @@ struct NormalizationGroups {
     if (groups == 0) {
       count = channels;
       if (length == 1) form = Form::columns;
-      outer = form == Form::columns ? divide_up(items, kColumnRows) : items;
+      outer = form == Form::columns ? ceil_div(items, kColumnRows) : items;
     } else {
       if (length == 1 && weighted) form = Form::rows;
       if (form == Form::rows || !weighted) {
@@ -75,9 +68,9 @@ struct NormalizationGroups {
     block = std::min(quotient(together, group_lines * length), quotient(kPieceLines, group_lines));
     if (form == Form::columns) block = kPieceLines;
     if (form == Form::rows && block > channels) block -= block % channels;  // whole items
-    parts = divide_up(length, kNormalizationPiece);
+    parts = ceil_div(length, kNormalizationPiece);
     chunk_lines = std::min(quotient(kNormalizationPiece, length), kPieceLines);
-    chunks = block > 1 ? 1 : divide_up(group_lines, chunk_lines) * parts;
+    chunks = block > 1 ? 1 : ceil_div(group_lines, chunk_lines) * parts;
   }
 
   std::int64_t elements() const { return items * channels * length; }
@@ -85,7 +78,7 @@ struct NormalizationGroups {
     return groups == 0 ? items * length : group_lines * length;
   }
   std::int64_t lines() const { return (form == Form::columns ? outer : items) * channels; }
-  std::int64_t blocks() const { return divide_up(count, block); }
+  std::int64_t blocks() const { return ceil_div(count, block); }
   std::int64_t pieces() const { return outer * chunks; }  // of a block
   NormalizationPiece piece(std::int64_t which, std::int64_t i) const {
     const std::int64_t item = i / chunks, chunk = i % chunks, group = which * block;
@@ -119,10 +112,7 @@ bool is_streamed(const NormalizationGroups& groups, int arrays) {
 
 template <class Function>
 void for_each_in_tasks(std::int64_t units, std::int64_t elements, Function&& function) {
-  if (units == 0) return;
-  const std::int64_t tasks = std::clamp<std::int64_t>(elements / kNormalizationTask, 1, units);
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range range = split_range(units, tasks, task);
+  parallel_ranges(units, elements, kNormalizationTask, [&](Range range) {
     for (std::int64_t unit = range.begin; unit < range.end; ++unit) function(unit);
   });
 }

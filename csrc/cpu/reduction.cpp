@@ -47,15 +47,6 @@ Offsets offsets_of(const ReductionStage& stage, int axes, std::int64_t p) {
   return offsets;
 }
 
-template <class Function>
-void for_each_unit_range(std::int64_t units, std::int64_t work, Function&& function) {
-  const std::int64_t tasks = std::clamp<std::int64_t>(work / kTaskElements, 1, units);
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range range = split_range(units, tasks, task);
-    function(range.begin, range.end);
-  });
-}
-
 // Units of a stage that a kernel folds in one call: `count` rows, or one block of columns (count 1).
 template <class T>
 struct UnitRun {
@@ -72,18 +63,18 @@ void for_each_row_run(const ReductionStage& stage, const T* x, Function&& functi
   constexpr std::int64_t kRunElements = 1 << 12;  // of several rows: they stay in the L1 cache
   const std::int64_t segments = stage.segments, length = stage.segment_length;
   const std::int64_t most_rows = std::max<std::int64_t>(1, kRunElements / length);
-  for_each_unit_range(stage.units, stage.units * length, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(stage.units, stage.units * length, kTaskElements, [&](Range range) {
     // Whole rows along the last outer axis share a call.
     const bool whole = segments == 1 && stage.stride == 1 && stage.outer_count > 0;
     const ReductionAxis last = whole ? stage.outer[stage.outer_count - 1] : ReductionAxis{};
-    for (std::int64_t unit = begin; unit < end;) {
+    for (std::int64_t unit = range.begin; unit < range.end;) {
       const std::int64_t row = unit / segments, first = unit % segments * length;
       const std::int64_t n = std::min(length, stage.n - first);
       const Offsets at = offsets_of(stage, stage.outer_count, row);
       UnitRun<T> run{1, n, 0, 0, x + at.in + first * stage.stride, at.centre, 0, unit};
       T gathered[kStridedSegment];
       if (whole) {
-        run.count = std::min({end - unit, last.size - row % last.size, most_rows});
+        run.count = std::min({range.end - unit, last.size - row % last.size, most_rows});
         run.stride = last.stride, run.centre_stride = last.centre_stride;
       } else if (stage.stride != 1) {
         for (std::int64_t i = 0; i < n; ++i) gathered[i] = run.x[i * stage.stride];
@@ -100,8 +91,8 @@ template <class T, class Function>
 void for_each_column_run(const ReductionStage& stage, const T* x, Function&& function) {
   const std::int64_t blocks = (stage.columns + kColumnBlock - 1) / kColumnBlock;
   const std::int64_t work = stage.units * stage.segment_length * stage.columns;
-  for_each_unit_range(stage.units * blocks, work, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t unit = begin; unit < end; ++unit) {
+  parallel_ranges(stage.units * blocks, work, kTaskElements, [&](Range range) {
+    for (std::int64_t unit = range.begin; unit < range.end; ++unit) {
       const std::int64_t j = unit % blocks * kColumnBlock, segment = unit / blocks;
       const std::int64_t first = segment % stage.segments * stage.segment_length;
       const std::int64_t n = std::min(stage.segment_length, stage.n - first);

@@ -27,11 +27,9 @@ void along_axis(const TensorView& x, int axis, Rows&& rows, Columns&& columns) {
   std::int64_t inner = 1;
   for (int i = axis + 1; i < x.ndim; ++i) inner *= x.sizes[i];
   const std::int64_t outer = total / (n * inner);
-  const std::int64_t blocks = inner == 1 ? 1 : (inner + kColumnBlock - 1) / kColumnBlock;
+  const std::int64_t blocks = inner == 1 ? 1 : ceil_div(inner, kColumnBlock);
   const std::int64_t units = outer * blocks;
-  const std::int64_t tasks = std::clamp<std::int64_t>(total / kTaskElements, 1, units);
-  parallel_for(tasks, [&](std::int64_t task) {
-    const Range range = split_range(units, tasks, task);
+  parallel_ranges(units, total, kTaskElements, [&](Range range) {
     if (inner == 1) {
       rows(range.end - range.begin, n, range.begin * n);
       return;

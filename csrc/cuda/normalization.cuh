@@ -245,9 +245,4 @@ __device__ __forceinline__ double reciprocal_root(T var, double eps) {
   return 1 / square_root(static_cast<double>(var) + eps);
 }
 
-template <class T>
-T* data_or_null(const TensorView* view) {
-  return view == nullptr ? nullptr : view->data<T>();
-}
-
 }  // namespace kernelgrad::cuda

@@ -34,7 +34,7 @@ struct TileCase {
   std::int64_t b_column() const { return spread * (transpose_b ? k : 1); }
 
   void run(const cpu::GemmAmxKernels& kernels) {
-    using cpu::ceil_div, cpu::round_up;
+    using cpu::round_up;
     const std::int64_t rows = round_up(m, 32), columns = round_up(n, 32), depth = round_up(k, 32);
     std::vector<std::uint16_t> packed(static_cast<std::size_t>((rows + columns) * depth * parts));
     std::uint16_t* const of_b = packed.data() + rows * depth * parts;
@@ -54,7 +54,7 @@ struct TileCase {
   // Twice the product was added up: the error as a multiple of what tolerances.py derives.
   double worst_error() const {
     const double missing = parts == 1 ? 0x1p-7 + 0x1p-16 : parts == 2 ? 0x1p-15 + 0x1p-32 : 0x1p-23;
-    const auto roundings = static_cast<double>(parts * (parts + 1) * cpu::ceil_div(k, 32) + 16);
+    const auto roundings = static_cast<double>(parts * (parts + 1) * ceil_div(k, 32) + 16);
     double worst = 0;
     for (std::int64_t i = 0; i < m; ++i) {
       for (std::int64_t j = 0; j < n; ++j) {
